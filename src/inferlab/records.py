@@ -1,0 +1,337 @@
+"""What stages hand each other: versioned, immutable, units in the names.
+
+Schema history
+1  2026-11  first version
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from inferlab.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+
+Outcome = Literal["measured", "unavailable", "unsupported", "rejected", "invalid", "projected", "published"]
+Provenance = Literal["hardware", "emulated", "fake"]
+Precision = Literal["fp32", "bf16", "int8-static", "int8-dynamic", "weight-only"]
+ServingPath = Literal["direct", "fastapi", "fastapi-plain"]
+Batching = Literal["none", "dynamic"]
+
+
+class Frozen(BaseModel):
+    """Immutable and strict: an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Record(Frozen):
+    """A file that one stage writes and another reads. JSON, sorted keys, so that equal content is equal bytes."""
+
+    schema_version: Literal[1] = 1
+
+    def write(self, path: Path) -> None:
+        """Write as JSON; the file appears whole or not at all."""
+        text = json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        with whole_file(path) as part:
+            part.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and check. Raises ArtifactError naming the file where it is missing or does not hold such a record."""
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ArtifactError(f"{path} is missing; run the stage that writes it (dvc repro)") from None
+        except ValueError as error:
+            raise ArtifactError(f"{path} does not hold a {cls.__name__}: {error}") from error
+
+
+class CorePlan(Frozen):
+    """Which logical CPUs serve and which generate load. `isolated` is false where they had to share a core."""
+
+    server: tuple[int, ...]
+    load: tuple[int, ...]
+    isolated: bool
+    note: str
+
+
+class Accelerator(Frozen):
+    """One accelerator as its vendor's tool names it."""
+
+    kind: Literal["cuda", "neuron"]
+    name: str
+    cores: int
+    memory_mib: int | None = None
+
+
+class MachineRecord(Record):
+    """`machine_id` names the hardware only, `environment_id` the software only; volatile facts are not here."""
+
+    machine_id: str
+    environment_id: str
+    cpu_model: str
+    architecture: str
+    logical_cores: int
+    physical_cores: int
+    memory_gib: int
+    accelerators: tuple[Accelerator, ...]
+    python: str
+    packages: dict[str, str]
+    core_plan: CorePlan
+
+
+class StepRecord(Frozen):
+    """What one step of a recipe did."""
+
+    kind: str
+    options: dict[str, Any]
+    time_s: float
+    metrics: dict[str, float]
+
+
+class PreparedRecord(Record):
+    """What prepare wrote for a model: its data, their checks, and how the weights were fitted."""
+
+    model: str
+    dataset: str | None
+    counts: dict[str, int]
+    checks: dict[str, Any]
+    fit: dict[str, Any]
+    files: dict[str, str]
+    time_s: float
+
+
+class OptimizationRecord(Record):
+    """What optimize did to a model. MACs are for one item; sparsity is the share of zeroes in weight matrices."""
+
+    model: str
+    optimization: str
+    precision: Precision
+    outcome: Literal["measured", "unsupported"]
+    reason: str = ""
+    steps: tuple[StepRecord, ...] = ()
+    macs: int = 0
+    macs_original: int = 0
+    parameters: int = 0
+    sparsity: float = 0.0
+    time_s: float = 0.0
+    files: dict[str, str] = {}
+
+
+class Engagement(Frozen):
+    """Evidence that an optimization took effect in an artifact. Shares are of all compute operators, 0 to 1."""
+
+    operators: int
+    low_precision_operators: int
+    low_precision_operator_share: float
+    low_precision_mac_share: float | None
+    zeroed_weight_share: float
+    sparse_kernels: bool
+    macs_removed_share: float
+    operators_on_accelerator_share: float | None
+    note: str
+
+
+class ArtifactRecord(Record):
+    """The manifest of an artifact. Only `measured` artifacts have files; for others `reason` and `hint` say why."""
+
+    model: str
+    optimization: str
+    target: str
+    precision: Precision
+    outcome: Outcome
+    reason: str = ""
+    hint: str = ""
+    provenance: Provenance = "hardware"
+    build_time_s: float | None = None
+    size_bytes: int | None = None
+    files: dict[str, str] = {}
+    batch_sizes: tuple[int, ...] = ()
+    engagement: Engagement | None = None
+    versions: dict[str, str] = {}
+
+
+class QualityRecord(Record):
+    """Quality measured on one artifact; `low` and `high` bound the Wilson 95 % interval. Fractions, not percent."""
+
+    model: str
+    optimization: str
+    target: str
+    outcome: Outcome
+    reason: str = ""
+    provenance: Provenance = "hardware"
+    metric: str | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    samples: int = 0
+    time_s: float | None = None
+    artifact_digest: str | None = None
+
+
+class Configuration(Frozen):
+    """One row of a table: model × optimization × target × path × batching. The A/A twin differs by `twin` alone."""
+
+    model: str
+    optimization: str
+    target: str
+    path: ServingPath
+    batching: Batching
+    twin: bool = False
+
+    @property
+    def id(self) -> str:
+        """The configuration's name in every file, table and run."""
+        name = f"{self.model}/{self.optimization}/{self.target}/{self.path}/{self.batching}"
+        return f"{name}/twin" if self.twin else name
+
+
+class PlannedConfiguration(Frozen):
+    """A configuration, and why it will not be measured where `outcome` is set; `artifact_digest` where it will."""
+
+    configuration: Configuration
+    outcome: Outcome | None = None
+    reason: str = ""
+    hint: str = ""
+    provenance: Provenance = "hardware"
+    artifact_digest: str | None = None
+
+
+class PlanRecord(Record):
+    """What a study will measure on this machine, decided before any server starts."""
+
+    study: str
+    model: str
+    reference: str
+    """Id of the reference configuration, or empty where it cannot be measured here."""
+    configurations: tuple[PlannedConfiguration, ...]
+
+
+REQUEST_COLUMNS: dict[str, str] = {
+    # one row a request; times in seconds since the block's start, durations in seconds
+    "study": "category",
+    "configuration": "category",
+    "scenario": "category",
+    "machine_id": "category",
+    "round": "int16",
+    "attempt": "int16",
+    "warmup": "bool",
+    "scheduled_s": "float32",
+    "sent_s": "float32",
+    "first_byte_s": "float32",
+    "done_s": "float32",
+    "status": "category",  # ok, timeout, rejected, error
+    "http_status": "int16",  # 0 on the direct path and where no answer came
+    "parse_s": "float32",
+    "queue_s": "float32",
+    "batch_s": "float32",
+    "infer_s": "float32",
+    "serialize_s": "float32",
+    "batch_size": "int16",
+}
+
+BLOCK_COLUMNS: dict[str, str] = {
+    # one row a block: one configuration under one scenario in one round; the round is the statistical unit
+    "study": "str",
+    "configuration": "str",
+    "model": "str",
+    "optimization": "str",
+    "target": "str",
+    "path": "str",
+    "batching": "str",
+    "twin": "bool",
+    "scenario": "str",
+    "machine_id": "str",
+    "environment_id": "str",
+    "provenance": "str",
+    "profile": "str",
+    "round": "int64",
+    "attempt": "int64",
+    "order": "int64",
+    "started_unix_s": "float64",
+    "duration_s": "float64",
+    "warmup_s": "float64",
+    "requests_ok": "int64",
+    "requests_error": "int64",
+    "requests_timeout": "int64",
+    "requests_rejected": "int64",
+    "offered_rate_per_s": "float64",
+    "throughput_per_s": "float64",
+    "latency_mean_s": "float64",
+    "latency_std_s": "float64",
+    "latency_p50_s": "float64",
+    "latency_p90_s": "float64",
+    "latency_p95_s": "float64",
+    "latency_p99_s": "float64",
+    "latency_max_s": "float64",
+    "batch_size_mean": "float64",
+    "cores_granted": "int64",
+    "cpu_s": "float64",
+    "cpu_utilization_percent": "float64",
+    "cpu_s_per_request": "float64",
+    "memory_pss_mib": "float64",
+    "memory_utilization_percent": "float64",
+    "accelerator_utilization_percent": "float64",
+    "energy_j": "float64",
+    "client_cpu_percent": "float64",
+    "schedule_lag_p99_s": "float64",
+    "machine_cpu_other_percent": "float64",
+    "cpu_steal_percent": "float64",
+    "load_average_1m": "float64",
+    "outcome": "str",
+    "reason": "str",
+    "advice": "str",
+}
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of a JSON-like value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def digests_of_folder(folder: Path, leave_out: frozenset[str] = frozenset()) -> dict[str, str]:
+    """SHA-256 of every file under `folder`, by its relative POSIX path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path: path.relative_to(folder).as_posix() for path in files}
+    return {name: file_digest(path) for path, name in names.items() if name not in leave_out}
+
+
+def check_digests(folder: Path, files: dict[str, str]) -> None:
+    """Raise ArtifactError naming the first file under `folder` that is missing or does not have its checksum."""
+    for name, expected in files.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ArtifactError(f"{folder}: the manifest names {name!r}, which is outside the folder")
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing although its manifest lists it; run dvc repro again")
+        found = file_digest(path)
+        if found != expected:
+            raise ArtifactError(
+                f"{path} is damaged: its SHA-256 is {found[:12]}…, its manifest says {expected[:12]}…; "
+                "delete it and run dvc repro again"
+            )
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A neighbour of `path` to write to; it takes the name `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from inferlab.errors import ArtifactError
+from inferlab.records import (
+    BLOCK_COLUMNS,
+    REQUEST_COLUMNS,
+    ArtifactRecord,
+    Configuration,
+    QualityRecord,
+    check_digests,
+    digest_of,
+    digests_of_folder,
+    whole_file,
+)
+
+CONFIGURATION = Configuration(model="m", optimization="original", target="t", path="fastapi", batching="none")
+
+
+def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json"):
+        QualityRecord(model="m", optimization="o", target="t", outcome="measured", value=0.5).write(tmp_path / name)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert QualityRecord.read(tmp_path / "a.json").value == 0.5
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema_version": 2}', '{"model": "m", "surprise": 1}'])
+def test_a_file_that_holds_no_such_record_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "artifact.json"
+    path.write_text(content)
+    with pytest.raises(ArtifactError, match=r"artifact\.json does not hold a ArtifactRecord"):
+        ArtifactRecord.read(path)
+
+
+def test_a_missing_record_says_what_writes_it(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="is missing; run the stage"):
+        ArtifactRecord.read(tmp_path / "artifact.json")
+
+
+def test_the_twin_has_a_name_of_its_own() -> None:
+    twin = CONFIGURATION.model_copy(update={"twin": True})
+    assert CONFIGURATION.id == "m/original/t/fastapi/none"
+    assert twin.id == "m/original/t/fastapi/none/twin"
+
+
+def test_checksums_find_a_damaged_and_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "weights.bin").write_bytes(b"abc")
+    (tmp_path / "artifact.json").write_text("{}")
+    digests = digests_of_folder(tmp_path, leave_out=frozenset({"artifact.json"}))
+    assert list(digests) == ["sub/weights.bin"]
+    check_digests(tmp_path, digests)
+    (tmp_path / "sub" / "weights.bin").write_bytes(b"abd")
+    with pytest.raises(ArtifactError, match=r"sub/weights\.bin is damaged"):
+        check_digests(tmp_path, digests)
+    (tmp_path / "sub" / "weights.bin").unlink()
+    with pytest.raises(ArtifactError, match=r"sub/weights\.bin is missing"):
+        check_digests(tmp_path, digests)
+
+
+def test_a_manifest_may_not_name_files_outside_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="outside the folder"):
+        check_digests(tmp_path / "artifact", {"../secret": "0"})
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    with pytest.raises(RuntimeError), whole_file(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_digests_do_not_depend_on_key_order() -> None:
+    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": 2})
+
+
+def test_columns_name_their_units() -> None:
+    times = [name for name in {**BLOCK_COLUMNS, **REQUEST_COLUMNS} if "latency" in name or "duration" in name]
+    assert times
+    assert all(name.endswith("_s") for name in times)
