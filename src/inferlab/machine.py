@@ -66,7 +66,7 @@ def describe_machine(accelerators: Sequence[Accelerator]) -> MachineRecord:
 def cpu_model(cpuinfo: str) -> str:
     """The processor's name with family, model and stepping, since some hypervisors hide the name."""
     fields = dict(re.findall(r"(?m)^([\w ]+?)\s*:\s*(.*)$", cpuinfo.split("\n\n", 1)[0]))
-    name = fields.get("model name", "unknown processor").strip()
+    name = str(fields.get("model name", "unknown processor")).strip()
     if "cpu family" in fields:
         return f"{name} (family {fields['cpu family']}, model {fields.get('model')}, stepping {fields.get('stepping')})"
     return name

@@ -11,7 +11,9 @@ from inferlab.registry import Registry
 def animals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[str]:
     package = tmp_path / "zoo_of_registry"
     package.mkdir()
-    (package / "__init__.py").write_text("from inferlab.registry import Registry\nANIMALS = Registry('animal', __name__)\n")
+    (package / "__init__.py").write_text(
+        "from inferlab.registry import Registry\nANIMALS = Registry('animal', __name__)\n"
+    )
     (package / "cats.py").write_text("from zoo_of_registry import ANIMALS\nANIMALS.register('lynx')('a lynx')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in [name for name in sys.modules if name.startswith("zoo_of_registry")]:
@@ -29,7 +31,7 @@ def test_a_new_file_registers_itself(animals: Registry[str]) -> None:
 
 
 def test_a_wrong_name_gets_the_known_names_and_a_near_match(animals: Registry[str]) -> None:
-    with pytest.raises(UnknownNameError, match="unknown animal 'linx'; known: lynx. Did you mean 'lynx'"):
+    with pytest.raises(UnknownNameError, match=r"unknown animal 'linx'; known: lynx\. Did you mean 'lynx'"):
         animals.get("linx")
 
 

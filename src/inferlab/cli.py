@@ -1,0 +1,126 @@
+"""The command line: one command for each stage of the pipeline, named like it.
+
+Exit code 0: done; 1: our error or the machine's; 2: the user's; 130: Ctrl-C.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from inferlab.errors import InferlabError
+from inferlab.measure.exclusive import end_with_the_pipeline, exclusive
+from inferlab.params import load_params, select_profile
+
+app = typer.Typer(
+    help="Reproducible inference benchmarks: optimize, compile, serve, measure, compare.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ROOT = Path()
+
+Model = Annotated[str, typer.Option(help="A row of params.yaml models.")]
+Optimization = Annotated[str, typer.Option(help="A row of params.yaml optimizations.")]
+Target = Annotated[str, typer.Option(help="A registered target.")]
+Study = Annotated[str, typer.Option(help="A row of params.yaml studies.")]
+Notebook = Annotated[str, typer.Option(help="A notebook in notebooks/, without its suffix.")]
+
+
+def _stage(name: str, **cell: str) -> None:
+    """Run one stage: check params.yaml first, hold the lock, end with the pipeline."""
+    params = load_params(ROOT / "params.yaml")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    end_with_the_pipeline()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with exclusive(ROOT, " ".join(["inferlab", name.replace("_", "-"), *cell.values()])):
+            importlib.import_module(f"inferlab.stages.{name}").run(params, ROOT, **cell)
+    except KeyboardInterrupt:
+        print("inferlab: stopped; finished rounds are kept and the next run goes on from them", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@app.command()
+def profile(name: Annotated[str, typer.Argument(help="A row of params.yaml profiles.")]) -> None:
+    """Select the profile of the next run in params.yaml."""
+    select_profile(ROOT / "params.yaml", name)
+
+
+@app.command()
+def probe() -> None:
+    """Describe this machine: results/machine.json."""
+    _stage("probe")
+
+
+@app.command()
+def prepare(model: Model) -> None:
+    """Fit a model's real weights on its data: build/prepared/."""
+    _stage("prepare", model=model)
+
+
+@app.command()
+def optimize(model: Model, optimization: Optimization) -> None:
+    """Run an optimization's recipe on a prepared model: build/optimized/."""
+    _stage("optimize", model=model, optimization=optimization)
+
+
+@app.command(name="compile")
+def compile_(model: Model, optimization: Optimization, target: Target) -> None:
+    """Compile an optimized model for a target: build/artifacts/."""
+    _stage("compile", model=model, optimization=optimization, target=target)
+
+
+@app.command()
+def evaluate(model: Model, optimization: Optimization, target: Target) -> None:
+    """Measure the quality of an artifact on labelled data: results/quality/."""
+    _stage("evaluate", model=model, optimization=optimization, target=target)
+
+
+@app.command()
+def plan(study: Study, model: Model) -> None:
+    """Decide what a study measures on this machine: results/plans/."""
+    _stage("plan", study=study, model=model)
+
+
+@app.command(name="serve-and-measure")
+def serve_and_measure(study: Study, model: Model) -> None:
+    """Serve and load every configuration of a study in interleaved rounds: results/measurements/."""
+    _stage("serve_and_measure", study=study, model=model)
+
+
+@app.command()
+def collect() -> None:
+    """Copy results to results/machines/ and log them to MLflow."""
+    _stage("collect")
+
+
+@app.command()
+def analyze() -> None:
+    """Do the statistics: results/tables/ and results/comparisons.csv."""
+    _stage("analyze")
+
+
+@app.command()
+def report(notebook: Notebook) -> None:
+    """Execute a notebook and render it: reports/."""
+    _stage("report", notebook=notebook)
+
+
+def main() -> None:
+    """Entry point of the console script. Command-line mistakes end with exit code 2 inside typer."""
+    try:
+        app()
+    except InferlabError as error:
+        print(f"inferlab: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None

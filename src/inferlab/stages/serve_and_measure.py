@@ -1,0 +1,61 @@
+"""serve-and-measure: every configuration of a study served and loaded in interleaved rounds."""
+
+from functools import partial
+from pathlib import Path
+
+import inferlab
+from inferlab.load.process import LoadProcess
+from inferlab.measure.host import start_host
+from inferlab.measure.journal import Journal
+from inferlab.measure.payloads import payloads
+from inferlab.measure.study import Settings, measure_study
+from inferlab.params import Params
+from inferlab.progress import progress
+from inferlab.records import MachineRecord, PlanRecord, digest_of, file_digest
+
+
+def run(params: Params, root: Path, study: str, model: str) -> None:
+    """Write results/measurements/<study>/<model>/, going on from the rounds that the journal has."""
+    machine = MachineRecord.read(root / "results" / "machine.json")
+    plan = PlanRecord.read(root / "results" / "plans" / f"{study}-{model}.json")
+    out = root / "results" / "measurements" / study / model
+    planned = [row for row in plan.configurations if row.outcome is None]
+    measure = params.profile.measure
+    settings = Settings(
+        study=study,
+        machine_id=machine.machine_id,
+        environment_id=machine.environment_id,
+        profile=params.run.profile,
+        seed=params.run.seed,
+        **measure.model_dump(),
+        timeout_s=params.serve.request_timeout_s,
+        cores_granted=len(machine.core_plan.server),
+        limits=params.validity,
+    )
+    scenarios = {name: params.scenarios[name] for name in params.studies[study].scenarios}
+    inputs = [_code(), settings, scenarios, plan.model_dump(), params.serve, machine.model_dump(), params.models[model]]
+    journal = Journal(root, f"{study}-{model}", digest_of(inputs))
+    if not planned:
+        journal.deliver_nothing(out)
+        return
+    samples = payloads(params.models[model], root / "build" / "prepared" / model, params.run.seed)
+    steps = len(planned) * (1 + len(scenarios) * (settings.rounds - len(journal.finished_rounds())))
+    with LoadProcess(machine.core_plan.load) as load, progress(steps, f"{study} {model}") as advance:
+        host = partial(
+            start_host,
+            model=params.models[model],
+            artifacts=root / "build" / "artifacts" / model,
+            samples=samples,
+            load=load,
+            cores=machine.core_plan.server,
+            max_batch_size=params.serve.max_batch_size,
+        )
+        measure_study(planned, scenarios, settings, host, journal, advance)
+    journal.deliver(out)
+
+
+def _code() -> dict[str, str]:
+    """Checksums of what measures: rounds that other code measured are not mixed in."""
+    package = Path(inferlab.__file__).parent
+    folders = [package / name for name in ("load", "measure", "serve", "targets")]
+    return {str(path.relative_to(package)): file_digest(path) for folder in folders for path in folder.rglob("*.py")}

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pandas as pd
+
+from inferlab.measure.journal import BLOCKS, REQUESTS, Journal
+
+
+def rows(number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    requests = pd.DataFrame({"configuration": pd.Categorical([f"c{number}"] * 3), "round": number})
+    return requests, pd.DataFrame({"round": [number], "throughput_per_s": [1.5]})
+
+
+def test_a_killed_run_goes_on_from_its_finished_rounds(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "serving-m", "digest")
+    journal.note("rate", 12.5)
+    journal.write_round(0, *rows(0))
+    (tmp_path / ".inferlab/journal/serving-m/digest/rounds/.0001.blocks.parquet.77.part").write_bytes(b"half")
+
+    resumed = Journal(tmp_path, "serving-m", "digest")
+    assert resumed.finished_rounds() == {0}
+    assert resumed.note("rate") == 12.5
+    resumed.write_round(1, *rows(1))
+    resumed.deliver(tmp_path / "out")
+    assert pd.read_parquet(tmp_path / "out" / BLOCKS)["round"].tolist() == [0, 1]
+    requests = pd.read_parquet(tmp_path / "out" / REQUESTS)
+    assert requests["configuration"].astype(str).tolist() == ["c0"] * 3 + ["c1"] * 3
+    assert isinstance(requests["configuration"].dtype, pd.CategoricalDtype)
+
+
+def test_other_inputs_start_afresh(tmp_path: Path) -> None:
+    Journal(tmp_path, "serving-m", "digest").write_round(0, *rows(0))
+    assert Journal(tmp_path, "serving-m", "changed").finished_rounds() == set()
+
+
+def test_results_that_dvc_never_took_over_are_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "serving-m", "digest")
+    journal.write_round(0, *rows(0))
+    journal.deliver(tmp_path / "out")
+    (tmp_path / "dvc.lock").write_text("stages: {}\n")
+    assert Journal(tmp_path, "serving-m", "digest").finished_rounds() == {0}
+
+
+def test_results_that_dvc_has_are_measured_anew(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "serving-m", "digest")
+    journal.write_round(0, *rows(0))
+    journal.deliver(tmp_path / "out")
+    (tmp_path / "dvc.lock").write_text("\n".join(journal.note("delivered").values()))
+    assert Journal(tmp_path, "serving-m", "digest").finished_rounds() == set()
+
+
+def test_delivery_drops_journals_of_other_inputs(tmp_path: Path) -> None:
+    Journal(tmp_path, "serving-m", "old").write_round(0, *rows(0))
+    journal = Journal(tmp_path, "serving-m", "digest")
+    journal.write_round(0, *rows(0))
+    journal.deliver(tmp_path / "out")
+    assert [path.name for path in (tmp_path / ".inferlab/journal/serving-m").iterdir()] == ["digest"]

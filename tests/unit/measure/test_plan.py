@@ -1,0 +1,60 @@
+import pytest
+
+from inferlab.errors import UserError
+from inferlab.measure.plan import plan_study
+from inferlab.records import ArtifactRecord, Configuration
+from inferlab.studies.base import STUDIES
+
+SERVING = STUDIES.get("serving")(
+    name="serving", kind="serving", optimizations=("original", "quantized"), scenarios=("one-caller",)
+)
+
+
+def artifact(configuration: Configuration) -> ArtifactRecord:
+    """cpu runs all; gpu is not there; old cannot do int8."""
+    common = {key: getattr(configuration, key) for key in ("model", "optimization", "target")}
+    if configuration.target == "gpu":
+        return ArtifactRecord(**common, precision="fp32", outcome="unavailable", reason="no driver", hint="rent one")
+    if configuration.target == "old" and configuration.optimization == "quantized":
+        return ArtifactRecord(**common, precision="int8-static", outcome="unsupported", reason="no int8 route")
+    return ArtifactRecord(**common, precision="fp32", outcome="measured", files={"a": configuration.optimization})
+
+
+def test_the_reference_comes_twice_and_rows_that_cannot_run_keep_their_reason() -> None:
+    plan = plan_study(SERVING, "m", ["original", "quantized"], ["old", "gpu", "cpu"], artifact)
+    assert plan.reference == "m/original/old/direct/none"
+    ids = [row.configuration.id for row in plan.configurations]
+    assert len(ids) == len(set(ids)) == 3 * 9 + 1
+    assert ids[-1] == f"{plan.reference}/twin"
+    outcomes = {row.configuration.id: (row.outcome, row.reason) for row in plan.configurations}
+    assert outcomes["m/quantized/old/fastapi/none"] == ("unsupported", "no int8 route")
+    assert outcomes["m/original/gpu/fastapi-plain/none"] == ("unavailable", "no driver")
+    assert outcomes["m/quantized/cpu/fastapi/dynamic"] == (None, "")
+
+
+def test_the_first_target_that_can_run_the_original_is_the_reference() -> None:
+    plan = plan_study(SERVING, "m", ["original"], ["gpu", "cpu"], artifact)
+    assert plan.reference == "m/original/cpu/direct/none"
+
+
+def test_the_plan_changes_only_with_artifacts_that_the_study_names() -> None:
+    before = plan_study(SERVING, "m", ["original", "quantized"], ["cpu"], artifact)
+    with_another = plan_study(SERVING, "m", ["original", "quantized", "pruned"], ["cpu"], artifact)
+    assert with_another == before
+
+
+def test_nothing_measurable_is_a_plan_without_reference() -> None:
+    plan = plan_study(SERVING, "m", ["original"], ["gpu"], artifact)
+    assert plan.reference == ""
+    assert {row.outcome for row in plan.configurations} == {"unavailable"}
+
+
+def test_rows_without_a_reference_are_the_users_error() -> None:
+    def only_quantized(configuration: Configuration) -> ArtifactRecord:
+        record = artifact(configuration)
+        if configuration.optimization == "original":
+            return record.model_copy(update={"outcome": "unsupported", "reason": "r"})
+        return record
+
+    with pytest.raises(UserError, match="its reference, the original model, can run on none"):
+        plan_study(SERVING, "m", ["original", "quantized"], ["cpu"], only_quantized)

@@ -1,0 +1,126 @@
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from fakes import ScriptedHost, planned, settings
+
+from inferlab.load.block import ClosedLoad, OpenLoad
+from inferlab.measure.journal import BLOCKS, REQUESTS, Journal
+from inferlab.measure.study import measure_study
+from inferlab.measure.telemetry.cpu import MachineCpu
+from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS
+from inferlab.studies.base import ClosedLoop, OpenLoop
+
+SCENARIOS = {
+    "one-caller": ClosedLoop(kind="closed", callers=1),
+    "common-rate": OpenLoop(kind="open", share_of_slowest=0.5),
+}
+PLANNED = [planned("direct"), planned("direct", twin=True), planned("fastapi")]
+
+
+@pytest.fixture(autouse=True)
+def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferlab.measure.rows.machine_cpu", lambda: MachineCpu(busy_s=1, steal_s=0, cores=2))
+
+
+def run(root: Path, hosts: list[Any], **changes: Any) -> tuple[list[ScriptedHost], int]:
+    started: list[ScriptedHost] = []
+    steps: list[int] = []
+
+    def start(row: object) -> Any:
+        started.append(hosts[len(started)])
+        return started[-1]
+
+    journal = Journal(root, "serving-m", "digest")
+    measure_study(PLANNED, SCENARIOS, settings(**changes), start, journal, steps.append)
+    return started, sum(steps)
+
+
+def hosts() -> list[ScriptedHost]:
+    return [ScriptedHost(0.01), ScriptedHost(0.01), ScriptedHost(0.02)]
+
+
+def delivered(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    Journal(root, "serving-m", "digest").deliver(root / "out")
+    return pd.read_parquet(root / "out" / REQUESTS), pd.read_parquet(root / "out" / BLOCKS)
+
+
+def test_every_round_has_every_configuration_under_every_scenario_in_random_order(tmp_path: Path) -> None:
+    started, steps = run(tmp_path, hosts())
+    assert steps == 3 + 3 * 3 * 2
+    assert not any(host.open for host in started)
+    requests, blocks = delivered(tmp_path)
+    assert list(requests.columns) == list(REQUEST_COLUMNS)
+    assert list(blocks.columns) == list(BLOCK_COLUMNS)
+    assert len(blocks) == 18
+    for _, group in blocks.groupby("round"):
+        cells = set(zip(group["configuration"], group["scenario"], strict=True))
+        assert cells == {(row.configuration.id, name) for row in PLANNED for name in SCENARIOS}
+        assert sorted(group["order"]) == list(range(6))
+    orders = {tuple(group["configuration"] + group["scenario"]) for _, group in blocks.groupby("round")}
+    assert len(orders) == 3
+    assert requests["warmup"].sum() == 18 * 2
+    assert (blocks["requests_ok"] == 8).all()
+    assert (
+        blocks.loc[blocks["configuration"] == PLANNED[2].configuration.id, "latency_p50_s"]
+        .between(0.0199, 0.0201)
+        .all()
+    )
+
+
+def test_the_common_rate_is_a_share_of_what_the_slowest_serves_and_survives_a_restart(tmp_path: Path) -> None:
+    started, _ = run(tmp_path, hosts(), rounds=2)
+    rates = {
+        block.load.arrivals.rate_per_s for host in started for block in host.blocks if isinstance(block.load, OpenLoad)
+    }
+    assert rates == {25.0}
+    resumed, _ = run(tmp_path, [ScriptedHost(0.001) for _ in range(3)], rounds=3)
+    assert {
+        block.load.arrivals.rate_per_s for host in resumed for block in host.blocks if isinstance(block.load, OpenLoad)
+    } == {25.0}
+
+
+def test_finished_rounds_are_not_measured_again(tmp_path: Path) -> None:
+    class Dies(ScriptedHost):
+        def run(self, block: Any, on_phase: Any) -> Any:
+            if len(self.blocks) == 1 + 2 * 2:
+                raise KeyboardInterrupt
+            return super().run(block, on_phase)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, [Dies(0.01), ScriptedHost(0.01), ScriptedHost(0.02)])
+    assert Journal(tmp_path, "serving-m", "digest").finished_rounds() == {0, 1}
+    resumed, steps = run(tmp_path, hosts())
+    assert steps == 3 + 6
+    assert [len(host.blocks) for host in resumed] == [3, 3, 3]
+    again, steps = run(tmp_path, hosts())
+    assert (again, steps) == ([], 0)
+    assert len(delivered(tmp_path)[1]) == 18
+
+
+def test_an_invalid_block_is_tried_again_and_every_attempt_is_kept(tmp_path: Path) -> None:
+    late = ScriptedHost(0.01, lags_s=[0.0, 0.05])  # the first block is the warm-up of the server
+    run(tmp_path, [late, ScriptedHost(0.01), ScriptedHost(0.02)], rounds=2)
+    _, blocks = delivered(tmp_path)
+    tried = blocks[blocks["outcome"] == "invalid"]
+    assert len(tried) == 1
+    assert "client was late" in tried["reason"].iloc[0]
+    cell = ["configuration", "scenario", "round"]
+    attempts = blocks.merge(tried[cell], on=cell).sort_values("attempt")
+    assert attempts["outcome"].tolist() == ["invalid", "measured"]
+
+
+def test_a_block_that_stays_invalid_is_reported_as_such(tmp_path: Path) -> None:
+    late = ScriptedHost(0.01, lags_s=[0.0, *[0.05] * 20])
+    run(tmp_path, [late, ScriptedHost(0.01), ScriptedHost(0.02)], rounds=2)
+    _, blocks = delivered(tmp_path)
+    own = blocks[blocks["configuration"] == PLANNED[0].configuration.id]
+    assert (own["outcome"] == "invalid").all()
+    assert own["attempt"].max() == 1
+
+
+def test_callers_of_the_scenario_reach_the_load(tmp_path: Path) -> None:
+    started, _ = run(tmp_path, hosts(), rounds=2)
+    closed = [block.load for block in started[0].blocks if isinstance(block.load, ClosedLoad)]
+    assert closed == [ClosedLoad(1)] * 3

@@ -1,0 +1,296 @@
+"""Result trees with chosen truths, written with the classes that the stages use."""
+
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from inferlab.records import (
+    BLOCK_COLUMNS,
+    REQUEST_COLUMNS,
+    ArtifactRecord,
+    Configuration,
+    CorePlan,
+    Engagement,
+    MachineRecord,
+    OptimizationRecord,
+    PlannedConfiguration,
+    PlanRecord,
+    QualityRecord,
+    StepRecord,
+)
+
+SCENARIOS = ("one-caller", "eight-callers", "common-rate")
+PRECISION = {"original": "fp32", "quantized": "int8-static", "pruned": "fp32", "sparse": "fp32"}
+SPEED = {"original": 1.0, "quantized": 0.5, "pruned": 0.75, "sparse": 1.0}
+MEASURED_TARGETS = {"cpu-eager": 1.6, "cpu-openvino": 1.0}
+ABSENT = {
+    "cuda-inductor": ("no CUDA device was found", "run on a machine with an NVIDIA GPU"),
+    "inf2-neuronx": ("no Neuron device was found", "start an inf2.xlarge instance"),
+}
+UNSUPPORTED = "PyTorch's eager CPU kernels have no static int8"
+
+
+@dataclass
+class Synthetic:
+    """What to write. Latencies in seconds; `noise` is the standard deviation of a block's log latency."""
+
+    machine_id: str = "machine-a"
+    environment_id: str = "environment-a"
+    profile: str = "full"
+    provenance: str = "hardware"
+    models: tuple[str, ...] = ("minilm",)
+    studies: tuple[str, ...] = ("serving", "optimization")
+    rounds: int = 6
+    requests: int = 40
+    base_latency_s: float = 0.010
+    http_s: float = 0.001
+    noise: float = 0.01
+    seed: int = 1
+    samples: int = 400
+    invalid: tuple[str, ...] = ()
+    """Configuration ids of which every block is invalid."""
+    overrides: dict[str, float] = field(default_factory=dict)
+    """Configuration id to its true latency."""
+
+    def configurations(self, study: str, model: str) -> list[Configuration]:
+        targets = [*MEASURED_TARGETS, *ABSENT]
+        if study == "serving":
+            cells = product(targets, ("original", "quantized"), ("direct", "fastapi"), ("none", "dynamic"))
+            found = [Configuration(model=model, optimization=o, target=t, path=p, batching=b) for t, o, p, b in cells]
+            found += [
+                Configuration(model=model, optimization="original", target=t, path="fastapi-plain", batching="none")
+                for t in targets
+            ]
+        else:
+            cells = product(targets, PRECISION)
+            found = [
+                Configuration(model=model, optimization=o, target=t, path="fastapi", batching="dynamic")
+                for t, o in cells
+            ]
+        reference = next(c for c in found if c.target == "cpu-openvino" and c.optimization == "original")
+        return [*found, reference.model_copy(update={"twin": True})]
+
+    def truth_s(self, configuration: Configuration) -> float:
+        """True latency of one request under one caller."""
+        if configuration.id in self.overrides:
+            return self.overrides[configuration.id]
+        latency = self.base_latency_s * SPEED[configuration.optimization] * MEASURED_TARGETS[configuration.target]
+        latency *= 0.02 if configuration.model == "noop" else 1.0
+        return latency + {"direct": 0.0, "fastapi": self.http_s, "fastapi-plain": 2 * self.http_s}[configuration.path]
+
+
+def write_results(machines: Path, truth: Synthetic) -> Path:
+    """Write one set below `machines` and return its folder."""
+    folder = machines / truth.machine_id / truth.environment_id / truth.profile
+    machine_record(truth).write(folder / "machine.json")
+    rng = np.random.default_rng(truth.seed)
+    for model in truth.models:
+        write_model(folder, truth, model, rng)
+        for study in truth.studies:
+            write_study(folder, truth, study, model, rng)
+    return folder
+
+
+def machine_record(truth: Synthetic) -> MachineRecord:
+    return MachineRecord(
+        machine_id=truth.machine_id,
+        environment_id=truth.environment_id,
+        cpu_model="Synthetic CPU 3000",
+        architecture="x86_64",
+        logical_cores=2,
+        physical_cores=1,
+        memory_gib=8,
+        accelerators=(),
+        python="3.11.9",
+        packages={"torch": "2.13.0+cpu", "openvino": "2026.2", "numpy": "2.4"},
+        core_plan=CorePlan(server=(0,), load=(1,), isolated=True, note="one core serves, one generates load"),
+    )
+
+
+def write_model(folder: Path, truth: Synthetic, model: str, rng: np.random.Generator) -> None:
+    labels = rng.integers(0, 2, truth.samples)
+    original_right = rng.random(truth.samples) < 0.8
+    for optimization, precision in PRECISION.items():
+        steps = () if optimization == "original" else (_step(optimization),)
+        OptimizationRecord(
+            model=model,
+            optimization=optimization,
+            precision=precision,
+            outcome="measured",
+            steps=steps,
+            macs=700_000 if optimization == "pruned" else 1_000_000,
+            macs_original=1_000_000,
+            parameters=22_000,
+            sparsity=0.5 if optimization == "sparse" else 0.0,
+            time_s=2.0,
+        ).write(folder / "optimizations" / f"{model}-{optimization}.json")
+        for target in (*MEASURED_TARGETS, *ABSENT):
+            right = original_right.copy()
+            if optimization != "original":
+                right[rng.choice(truth.samples, 8, replace=False)] ^= True
+            _write_artifact(folder, truth, model, optimization, precision, target, labels, right)
+
+
+def _step(optimization: str) -> StepRecord:
+    kind = {"quantized": "calibrate", "pruned": "prune", "sparse": "sparsify"}[optimization]
+    return StepRecord(kind=kind, options={"amount": 0.5}, time_s=1.0, metrics={"macs_kept_share": 0.7})
+
+
+def _write_artifact(
+    folder: Path,
+    truth: Synthetic,
+    model: str,
+    optimization: str,
+    precision: str,
+    target: str,
+    labels: np.ndarray,
+    right: np.ndarray,
+) -> None:
+    outcome, reason, hint = cell_outcome(optimization, target)
+    names: dict[str, Any] = {"model": model, "optimization": optimization, "target": target}
+    names |= {"outcome": outcome, "reason": reason, "provenance": truth.provenance}
+    measured: dict[str, Any] = {}
+    if outcome == "measured":
+        int8 = precision != "fp32"
+        engagement = Engagement(
+            operators=10,
+            low_precision_operators=8 if int8 else 0,
+            low_precision_operator_share=0.8 if int8 else 0.0,
+            low_precision_mac_share=0.95 if int8 else 0.0,
+            zeroed_weight_share=0.0,
+            sparse_kernels=False,
+            macs_removed_share=0.3 if optimization == "pruned" else 0.0,
+            operators_on_accelerator_share=None,
+            note="not engaged: no kernel uses the zeroed weights" if optimization == "sparse" else "",
+        )
+        measured = {"build_time_s": 3.0, "size_bytes": 5_000_000 if int8 else 20_000_000, "engagement": engagement}
+    cell = Path(model) / optimization / target
+    ArtifactRecord(**names, hint=hint, precision=precision, **measured).write(
+        folder / "artifacts" / cell / "artifact.json"
+    )
+    if outcome != "measured" or model == "noop":
+        QualityRecord(**{**names, "outcome": "unsupported" if outcome == "measured" else outcome}).write(
+            folder / "quality" / cell / "quality.json"
+        )
+        return
+    value = float(right.mean())
+    QualityRecord(
+        **names, metric="accuracy", value=value, low=value - 0.02, high=value + 0.02, samples=truth.samples, time_s=1.0
+    ).write(folder / "quality" / cell / "quality.json")
+    predictions = np.where(right, labels, 1 - labels)
+    frame = pd.DataFrame({"index": np.arange(truth.samples), "label": labels, "prediction": predictions})
+    frame.to_parquet(folder / "quality" / cell / "predictions.parquet")
+
+
+def cell_outcome(optimization: str, target: str) -> tuple[str, str, str]:
+    """Outcome, reason and hint of an optimization on a target."""
+    if target in ABSENT:
+        return ("unavailable", *ABSENT[target])
+    if optimization == "quantized" and target == "cpu-eager":
+        return ("unsupported", UNSUPPORTED, "")
+    return ("measured", "", "")
+
+
+def write_study(folder: Path, truth: Synthetic, study: str, model: str, rng: np.random.Generator) -> None:
+    configurations = truth.configurations(study, model)
+    planned = []
+    for configuration in configurations:
+        outcome, reason, hint = cell_outcome(configuration.optimization, configuration.target)
+        kept = None if outcome == "measured" else outcome
+        planned.append(
+            PlannedConfiguration(
+                configuration=configuration, outcome=kept, reason=reason, hint=hint, provenance=truth.provenance
+            )
+        )
+    reference = next(c for c in configurations if c.twin).model_copy(update={"twin": False}).id
+    PlanRecord(study=study, model=model, reference=reference, configurations=tuple(planned)).write(
+        folder / "plans" / f"{study}-{model}.json"
+    )
+    scenarios = SCENARIOS if study == "serving" else SCENARIOS[:2]
+    blocks: list[dict[str, Any]] = []
+    requests: list[pd.DataFrame] = []
+    for round_number in range(1, truth.rounds + 1):
+        drift = rng.normal(0, 0.05)
+        for entry in planned:
+            if entry.outcome is None:
+                for scenario in scenarios:
+                    block, frame = _block(truth, study, entry.configuration, scenario, round_number, drift, rng)
+                    blocks.append(block)
+                    requests.append(frame)
+    out = folder / "measurements" / study / model
+    out.mkdir(parents=True, exist_ok=True)
+    dtypes = {name: dtype for name, dtype in BLOCK_COLUMNS.items() if dtype != "str"}
+    pd.DataFrame(blocks, columns=list(BLOCK_COLUMNS)).astype(dtypes).to_parquet(out / "blocks.parquet")
+    pd.concat(requests, ignore_index=True)[list(REQUEST_COLUMNS)].astype(REQUEST_COLUMNS).to_parquet(
+        out / "requests.parquet", compression="zstd"
+    )
+
+
+def _block(
+    truth: Synthetic,
+    study: str,
+    configuration: Configuration,
+    scenario: str,
+    round_number: int,
+    drift: float,
+    rng: np.random.Generator,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    callers = {"one-caller": 1, "eight-callers": 8, "common-rate": 2}[scenario]
+    batch = min(callers, 8) if configuration.batching == "dynamic" else 1
+    typical_s = truth.truth_s(configuration) * float(np.exp(drift + rng.normal(0, truth.noise)))
+    typical_s *= callers * (0.7 if batch == 8 else 1.0)
+    latency = typical_s * np.exp(rng.normal(0, 0.1, truth.requests))
+    rate = 20.0 if scenario == "common-rate" else callers / float(latency.mean())
+    sent = np.arange(truth.requests) / rate
+    keys = {"study": study, "configuration": configuration.id, "scenario": scenario, "machine_id": truth.machine_id}
+    keys |= {"round": round_number, "attempt": 1}
+    invalid = configuration.id in truth.invalid
+    columns = {"scheduled_s": sent, "sent_s": sent, "first_byte_s": sent + latency, "done_s": sent + latency}
+    frame = pd.DataFrame(columns | dict.fromkeys(("parse_s", "queue_s", "batch_s", "serialize_s"), 0.0))
+    frame = frame.assign(**keys, warmup=np.arange(truth.requests) < 3, status="ok", infer_s=latency, batch_size=batch)
+    frame["http_status"] = 0 if configuration.path == "direct" else 200
+    kept = latency[3:]
+    quantiles = np.quantile(kept, [0.5, 0.9, 0.95, 0.99])
+    block = {
+        **keys,
+        **configuration.model_dump(),
+        "environment_id": truth.environment_id,
+        "provenance": truth.provenance,
+        "profile": truth.profile,
+        "order": 1,
+        "started_unix_s": 1_790_000_000.0 + 60 * round_number,
+        "duration_s": 0.5,
+        "warmup_s": 0.1,
+        "requests_ok": kept.size,
+        "requests_error": 0,
+        "requests_timeout": 0,
+        "requests_rejected": 0,
+        "offered_rate_per_s": rate if scenario == "common-rate" else np.nan,
+        "throughput_per_s": rate,
+        "latency_mean_s": kept.mean(),
+        "latency_std_s": kept.std(),
+        **{f"latency_{name}_s": value for name, value in zip(("p50", "p90", "p95", "p99"), quantiles, strict=True)},
+        "latency_max_s": kept.max(),
+        "batch_size_mean": float(batch),
+        "cores_granted": 1,
+        "cpu_s": 0.45,
+        "cpu_utilization_percent": 90.0 + rng.normal(0, 1),
+        "cpu_s_per_request": typical_s / callers,
+        "memory_pss_mib": 300.0 + rng.normal(0, 1),
+        "memory_utilization_percent": 3.7,
+        "accelerator_utilization_percent": np.nan,
+        "energy_j": np.nan,
+        "client_cpu_percent": 20.0,
+        "schedule_lag_p99_s": 0.0001,
+        "machine_cpu_other_percent": 1.0,
+        "cpu_steal_percent": 0.0,
+        "load_average_1m": 1.0,
+        "outcome": "invalid" if invalid else "measured",
+        "reason": "the client was late" if invalid else "",
+        "advice": "give the client a core of its own" if invalid else "",
+    }
+    return block, frame
