@@ -4,11 +4,15 @@ InferlabError                    exit code 1: ours, or the machine's
 ├── ArtifactError                an artifact is missing, damaged or from another version
 ├── DataError                    evaluation or training data fails its checks
 ├── MeasurementError             a server or load client failed in a way that no outcome describes
+├── ClosedError                  a batcher was closed before it answered (serve.batcher)
+├── InferenceError               a session failed on a batch (serve.batcher)
 ├── Unsupported                  an engine cannot do what was asked; becomes the outcome `unsupported`
 └── UserError                    exit code 2: what was asked for cannot be done as asked
+    ├── BatchTooLargeError       a request holds more items than a batch may (serve.batcher)
     ├── BusyError                another measurement holds the lock
     ├── MissingPackageError      a package is not installed; says the command that installs it
     ├── ParamsError              params.yaml is wrong; says key, value, what is allowed, and a near match
+    ├── ProtocolError            a request breaks the protocol; names the field (serve.tensors)
     └── UnknownNameError         a name that no registry knows
 """
 

@@ -1,0 +1,94 @@
+"""Sending requests over HTTP, as fast as one core can and with nothing to do but record in between."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from multidict import istr
+from yarl import URL
+
+from inferlab.load.block import Block, BlockResult, HttpRequests, Phase
+from inferlab.load.loops import Reply, clock, offer
+from inferlab.load.summary import summarize
+from inferlab.load.timings import UNTOLD, ServerTimings, parse_server_timing
+
+REJECTED = frozenset({429, 503})
+GATEWAY_TIMEOUT = 504
+SERVER_TIMING = istr("Server-Timing")
+ERROR_TEXT_LENGTH = 300
+NAN = float("nan")
+
+
+async def run_block(requests: HttpRequests, block: Block, on_phase: Callable[[Phase], None]) -> BlockResult:
+    """Run a block over fresh connections, which live as long as the block: one a caller in a closed loop."""
+    timeout = aiohttp.ClientTimeout(total=block.timeout_s)
+    cpu_s = time.process_time()
+
+    def on_measured() -> None:
+        nonlocal cpu_s
+        cpu_s = time.process_time()
+        on_phase("measured")
+
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=block.longest_s),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=requests.headers,
+        skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+        auto_decompress=False,
+        timeout=timeout,
+    ) as session:
+        sender = _Sender(session, requests)
+        with quiet_collector():
+            offered = await offer(block, sender.send, on_measured)
+        cpu_s = time.process_time() - cpu_s
+        on_phase("finished")
+    return summarize(block, offered, _read_timings, cpu_s)
+
+
+class _Sender:
+    def __init__(self, session: aiohttp.ClientSession, requests: HttpRequests) -> None:
+        self._session = session
+        self._url = URL(requests.url)
+        self._bodies = requests.bodies
+
+    async def send(self, number: int) -> Reply:
+        body = self._bodies[number % len(self._bodies)]
+        first_byte_s = NAN
+        try:
+            async with self._session.post(self._url, data=body) as response:
+                first_byte_s = clock()
+                answer = await response.read()
+        except TimeoutError:
+            return Reply(first_byte_s, "timeout", error="no answer in time")
+        except (aiohttp.ClientError, OSError) as error:
+            return Reply(first_byte_s, "error", error=f"{type(error).__name__}: {error}")
+        http_status = response.status
+        if http_status == 200:
+            return Reply(first_byte_s, "ok", 200, response.headers.get(SERVER_TIMING))
+        text = f"HTTP {http_status}: {answer[:ERROR_TEXT_LENGTH].decode(errors='replace')}"
+        return Reply(first_byte_s, _status_of(http_status), http_status, error=text)
+
+
+def _status_of(http_status: int) -> str:
+    if http_status in REJECTED:
+        return "rejected"
+    return "timeout" if http_status == GATEWAY_TIMEOUT else "error"
+
+
+def _read_timings(header: object) -> ServerTimings:
+    return parse_server_timing(header) if isinstance(header, str) else UNTOLD
+
+
+@contextmanager
+def quiet_collector() -> Iterator[None]:
+    """Keep the garbage collector out of a block: a collection stops the client for milliseconds."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()

@@ -1,0 +1,136 @@
+"""The two ways to offer load. They know how to send through a callable, and nothing of what is behind it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from inferlab.load.alarm import Alarm
+from inferlab.load.block import Block, ClosedLoad, OpenLoad
+
+clock = time.monotonic
+"""Seconds; the same clock in every process of the machine."""
+
+
+class Reply(NamedTuple):
+    """What came of one request."""
+
+    first_byte_s: float
+    """On `clock`; NaN where no answer came."""
+    status: str
+    """ok, timeout, rejected or error"""
+    http_status: int = 0
+    timings: object = None
+    """The server's account, in whatever form it came: read after the block."""
+    error: str = ""
+
+
+class Row(NamedTuple):
+    """One request; times on `clock`."""
+
+    caller: int
+    warmup: bool
+    scheduled_s: float
+    sent_s: float
+    done_s: float
+    reply: Reply
+
+
+Send = Callable[[int], Awaitable[Reply]]
+"""Sends the n-th request of the block, counted from 0, and never raises for what a server or network may do."""
+
+
+class Offered(NamedTuple):
+    """The requests of a block, in the order of completion, and where its parts begin and end on `clock`."""
+
+    rows: list[Row]
+    start_s: float
+    measured_from_s: float
+    window_end_s: float
+    """No measured request is due later."""
+    end_s: float
+    """The measured part is over: the last answer is here and, in an open loop, the window has passed."""
+    offered_rate_per_s: float
+
+
+async def offer(block: Block, send: Send, on_measured: Callable[[], None]) -> Offered:
+    """Offer the load of a block; `on_measured` is called once, when the warm-up is over."""
+    start_s = clock()
+    if block.warmup_s > 0:
+        timer = asyncio.get_running_loop().call_later(block.warmup_s, on_measured)
+    else:
+        timer = None
+        on_measured()
+    try:
+        if isinstance(block.load, ClosedLoad):
+            return await _closed(block, block.load, send, start_s)
+        return await _open(block, block.load, send, start_s)
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+async def _closed(block: Block, load: ClosedLoad, send: Send, start_s: float) -> Offered:
+    """Each caller's next request is due when its previous one is done, and none is left unfinished.
+
+    Every caller sends at least one measured request, however long its last one of the warm-up took.
+    """
+    rows: list[Row] = []
+    measured_from_s = start_s + block.warmup_s
+    end_s = measured_from_s + block.block_s
+    sent = measured = 0
+
+    async def call(caller: int) -> None:
+        nonlocal sent, measured
+        scheduled_s = start_s
+        own_measured = 0
+        while True:
+            warmup = scheduled_s < measured_from_s
+            if not warmup:
+                if (own_measured and scheduled_s >= end_s) or measured == block.max_requests:
+                    return
+                measured += 1
+                own_measured += 1
+            sent += 1
+            sent_s = clock()
+            reply = await send(sent - 1)
+            done_s = clock()
+            rows.append(Row(caller, warmup, scheduled_s, sent_s, done_s, reply))
+            scheduled_s = done_s
+
+    async with asyncio.TaskGroup() as group:
+        for caller in range(load.callers):
+            group.create_task(call(caller))
+    return Offered(rows, start_s, measured_from_s, end_s, max(row.done_s for row in rows), float("nan"))
+
+
+async def _open(block: Block, load: OpenLoad, send: Send, start_s: float) -> Offered:
+    """Requests leave at absolute moments; late ones leave at once, and none is skipped."""
+    offsets_s = load.arrivals.schedule(block.warmup_s + block.block_s, block.seed)
+    warmup_count = int((offsets_s < block.warmup_s).sum())
+    block_s = block.block_s
+    if block.max_requests is not None and len(offsets_s) > warmup_count + block.max_requests:
+        block_s = float(offsets_s[warmup_count + block.max_requests]) - block.warmup_s
+        offsets_s = offsets_s[: warmup_count + block.max_requests]
+    rows: list[Row] = []
+
+    async def call(number: int, scheduled_s: float) -> None:
+        sent_s = clock()
+        reply = await send(number)
+        rows.append(Row(0, number < warmup_count, scheduled_s, sent_s, clock(), reply))
+
+    alarm = Alarm()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number, offset_s in enumerate(offsets_s.tolist()):
+                await alarm.until(start_s + offset_s)
+                group.create_task(call(number, start_s + offset_s))
+            # A server that answers early must not shorten the window that throughput is counted in.
+            await alarm.until(start_s + block.warmup_s + block_s)
+    finally:
+        alarm.close()
+    measured_from_s = start_s + block.warmup_s
+    rate_per_s = (len(offsets_s) - warmup_count) / block_s
+    window_end_s = measured_from_s + block_s
+    last_s = max((row.done_s for row in rows), default=window_end_s)
+    return Offered(rows, start_s, measured_from_s, window_end_s, max(window_end_s, last_s), rate_per_s)
