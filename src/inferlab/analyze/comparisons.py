@@ -1,0 +1,178 @@
+"""Every measured configuration against its study's reference, with the noise floor of the A/A twin."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from inferlab.analyze.rows import Row
+from inferlab.analyze.statistics import NAN, PairedRatio, holm, paired_ratio, rounds_needed, rounds_until_narrow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TWIN = "twin_of_reference"
+NO_TWIN = {"noise_floor": NAN}
+
+METRICS = {"latency_p50_s": "lower", "throughput_per_s": "higher"}
+"""What is compared: a column of the blocks, and the direction that is better."""
+
+POWER = 0.8
+"""Power at which `rounds_needed` would separate the difference that was seen."""
+
+SCOPE = ("machine_id", "environment_id", "profile", "study", "model")
+"""A family of comparisons: what Holm corrects together, and what is never compared across."""
+
+NOISE_COLUMNS = [*SCOPE, "scenario", "metric", "reference", "ratio_median", "ratio", "ratio_low", "ratio_high"]
+NOISE_COLUMNS += ["log_sd", "noise_floor", "rounds"]
+
+COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "configuration", "scenario", "metric", "better"]
+COLUMNS += ["reference", "rounds", "ratio", "ratio_low", "ratio_high", "ratio_median", "log_sd", "p_value"]
+COLUMNS += ["p_adjusted", "noise_floor", "verdict", "more_rounds_needed", "note"]
+
+
+def noise_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
+    """The reference's twin over the reference, for each study, model, scenario and metric.
+
+    `noise_floor` is the largest deviation from a ratio of one that the twin's interval still holds, as a log ratio.
+    """
+    import pandas as pd
+
+    records = []
+    for scope, scenario, group in _families(rows):
+        reference = _reference(group)
+        twin = next((row for row in group if row.keys["twin"] and row.measured), None)
+        if reference is None or twin is None:
+            continue
+        for metric in metrics_of(reference):
+            found = paired_ratio(twin.by_round(metric), reference.by_round(metric), confidence)
+            records.append(
+                {
+                    **dict(zip(SCOPE, scope, strict=True)),
+                    "scenario": scenario,
+                    "metric": metric,
+                    "reference": reference.keys["configuration"],
+                    "ratio_median": found.median,
+                    "ratio": found.ratio,
+                    "ratio_low": found.low,
+                    "ratio_high": found.high,
+                    "log_sd": found.log_sd,
+                    "noise_floor": _floor(found),
+                    "rounds": found.rounds,
+                }
+            )
+    return pd.DataFrame.from_records(records, columns=NOISE_COLUMNS)
+
+
+def comparison_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
+    """One line for each measured configuration, scenario and metric: ratio to the reference, paired by round.
+
+    Verdicts are `better`, `worse` or `tie`: a difference is called one where Holm's p-value over the study's
+    comparisons of a model is below 1 - confidence and the ratio lies beyond the noise floor. Without a measured twin
+    there is no floor and no verdict. `more_rounds_needed` is what a tie would take at 80 % power
+    (statistics.rounds_needed, at the level of Holm's step that it missed) and for the twin's interval to end below the
+    difference; blank where the twin's own difference is as large, since more rounds do not cure that.
+    """
+    import pandas as pd
+
+    names = [*SCOPE, "scenario", "metric"]
+    noise = {tuple(line[name] for name in names): line for line in noise_table(rows, confidence).to_dict("records")}
+    records: list[dict[str, Any]] = []
+    for scope, scenario, group in _families(rows):
+        reference = _reference(group)
+        candidates = [row for row in group if row.measured and not row.keys["twin"] and row is not reference]
+        if reference is None:
+            continue
+        for metric, better in metrics_of(reference).items():
+            twin = noise.get((*scope, scenario, metric), NO_TWIN)
+            for row in candidates:
+                found = paired_ratio(row.by_round(metric), reference.by_round(metric), confidence)
+                records.append(_record(row, reference, metric, better, found, twin))
+    frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, TWIN])
+    families = [_judge(family, confidence) for _, family in frame.groupby(list(SCOPE), sort=False)]
+    return pd.concat(families, ignore_index=True)[COLUMNS] if families else frame[COLUMNS]
+
+
+def metrics_of(row: Row) -> dict[str, str]:
+    """The metrics that say something under the row's scenario: at an offered rate, throughput is that rate."""
+    left_out = () if row.keys["loop"] == "closed" else ("throughput_per_s",)
+    return {name: better for name, better in METRICS.items() if name not in left_out}
+
+
+def _families(rows: list[Row]) -> Iterator[tuple[tuple[str, ...], str, list[Row]]]:
+    """Rows that may be compared with each other: one study and model of one set, under one scenario."""
+
+    families: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        families.setdefault(tuple(str(row.keys[name]) for name in (*SCOPE, "scenario")), []).append(row)
+    for names, group in families.items():
+        yield names[:-1], names[-1], group
+
+
+def _reference(group: list[Row]) -> Row | None:
+    plan = group[0].results.plans[(group[0].keys["study"], group[0].keys["model"])]
+    found = [row for row in group if row.keys["configuration"] == plan.reference and row.measured]
+    return found[0] if found else None
+
+
+def _floor(twin: PairedRatio) -> float:
+    deviations = [abs(math.log(bound)) for bound in (twin.low, twin.high, twin.median) if bound > 0]
+    return max(deviations) if len(deviations) == 3 else NAN
+
+
+def _record(
+    row: Row, reference: Row, metric: str, better: str, found: PairedRatio, twin: dict[Any, Any]
+) -> dict[str, Any]:
+    names = (*SCOPE, "target", "optimization", "path", "batching", "configuration", "scenario")
+    return {
+        **{name: row.keys[name] for name in names},
+        "metric": metric,
+        "better": better,
+        "reference": reference.keys["configuration"],
+        "rounds": found.rounds,
+        "ratio": found.ratio,
+        "ratio_low": found.low,
+        "ratio_high": found.high,
+        "ratio_median": found.median,
+        "log_sd": found.log_sd,
+        "p_value": found.p_value,
+        "noise_floor": twin["noise_floor"],
+        TWIN: twin,
+    }
+
+
+def _judge(family: "pd.DataFrame", confidence: float) -> "pd.DataFrame":
+    family = family.copy()
+    alpha = 1 - confidence
+    family["p_adjusted"] = holm(family["p_value"].to_numpy(dtype=float))
+    missed = int((family["p_adjusted"] >= alpha).sum())
+    judged = [_verdict(line, confidence, alpha / max(missed, 1)) for line in family.to_dict("records")]
+    family["verdict"] = [verdict for verdict, _, _ in judged]
+    family["more_rounds_needed"] = [float(more) if more is not None else NAN for _, more, _ in judged]
+    family["note"] = [note for _, _, note in judged]
+    return family
+
+
+def _verdict(line: dict[Any, Any], confidence: float, alpha_of_step: float) -> tuple[str, int | None, str]:
+    """Verdict, further rounds that a tie would need, and a note."""
+    if math.isnan(line["noise_floor"]):
+        return "", None, "no verdict: the study's A/A twin was not measured under this scenario"
+    if math.isnan(line["p_adjusted"]):
+        return "", None, "no verdict: fewer than two rounds in common with the reference"
+    log_ratio = math.log(line["ratio"])
+    is_inside = abs(log_ratio) <= line["noise_floor"]
+    if is_inside or line["p_adjusted"] >= 1 - confidence:
+        note = "inside the noise floor" if is_inside else "not separable with these rounds"
+        return "tie", _more_rounds(line, abs(log_ratio), confidence, alpha_of_step), note
+    is_higher = log_ratio > 0
+    return ("better" if is_higher == (line["better"] == "higher") else "worse"), None, ""
+
+
+def _more_rounds(line: dict[Any, Any], difference: float, confidence: float, alpha_of_step: float) -> int | None:
+    """Further rounds at which a difference as seen is significant and beyond what the twin's interval still holds."""
+    twin = line[TWIN]
+    twins_own = max(abs(math.log(twin["ratio"])), abs(math.log(twin["ratio_median"])))
+    for_power = rounds_needed(difference, line["log_sd"], alpha_of_step, POWER)
+    for_floor = rounds_until_narrow(twin["log_sd"], difference - twins_own, confidence)
+    if for_power is None or for_floor is None:
+        return None
+    return max(for_power - int(line["rounds"]), for_floor - int(line["rounds"]), 1)

@@ -1,0 +1,99 @@
+"""Table 1: latency of each configuration under each scenario, and the quantiles that its figure draws."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inferlab.analyze.paper import paper_values
+from inferlab.analyze.results import pooled_latencies
+from inferlab.analyze.rows import KEYS, Row, table
+from inferlab.analyze.statistics import geometric_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MINIMUM_FOR_P95 = 20
+MINIMUM_FOR_P99 = 100
+"""A percentile is shown where at least one request is expected beyond it."""
+
+FAILURES = ["requests_error", "requests_timeout", "requests_rejected"]
+PAPER = ("latency_mean_ms", "latency_std_ms")
+
+COLUMNS = {
+    "requests": "float64",
+    "requests_failed": "float64",
+    "latency_mean_s": "float64",
+    "latency_mean_low_s": "float64",
+    "latency_mean_high_s": "float64",
+    "latency_std_s": "float64",
+    "latency_p50_s": "float64",
+    "latency_p50_low_s": "float64",
+    "latency_p50_high_s": "float64",
+    "latency_p95_s": "float64",
+    "latency_p99_s": "float64",
+    "batch_size_mean": "float64",
+    "paper_latency_mean_ms": "float64",
+    "paper_latency_std_ms": "float64",
+}
+
+QUANTILES = (0.01, *(round(0.05 * index, 2) for index in range(1, 20)), 0.99)
+QUANTILE_KEYS = tuple(name for name in KEYS if name not in ("outcome", "reason", "hint", "rounds", "rounds_left_out"))
+
+
+def latency_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
+    """One line a row. Mean, standard deviation and percentiles are of all requests outside the warm-up, pooled.
+
+    `requests_failed` counts errors, time-outs and rejections in all blocks, also those that were tried again. The
+    interval of the mean (median) is the t interval of the logarithms of each round's mean (median).
+    """
+    return table(rows, COLUMNS, [_values(row, confidence) for row in rows])
+
+
+def latency_quantiles(rows: list[Row]) -> "pd.DataFrame":
+    """Long table of the pooled latency quantiles 0.01 to 0.99 of each measured row; columns quantile, latency_s."""
+    import pandas as pd
+
+    columns = [*QUANTILE_KEYS, "quantile", "latency_s"]
+    frames = []
+    for row in rows:
+        latencies = _latencies(row)
+        if row.measured and latencies.size:
+            values = np.quantile(latencies, QUANTILES)
+            frame = pd.DataFrame({"quantile": QUANTILES, "latency_s": values})
+            frames.append(frame.assign(**{name: row.keys[name] for name in QUANTILE_KEYS})[columns])
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def _latencies(row: Row) -> np.ndarray:
+    key = (row.keys["study"], row.keys["configuration"], row.keys["scenario"])
+    return pooled_latencies(row.results.latencies.get(key), row.blocks)
+
+
+def _values(row: Row, confidence: float) -> dict[str, Any]:
+    values: dict[str, Any] = paper_values(row.keys, PAPER)
+    if len(row.attempts):
+        values["requests_failed"] = int(row.attempts[FAILURES].to_numpy().sum())
+    if not row.measured:
+        return values
+    latencies = _latencies(row)
+    mean = geometric_interval(row.by_round("latency_mean_s").to_numpy(), confidence)
+    median = geometric_interval(row.by_round("latency_p50_s").to_numpy(), confidence)
+    values |= {
+        "requests": latencies.size,
+        "latency_mean_low_s": mean.low,
+        "latency_mean_high_s": mean.high,
+        "latency_p50_low_s": median.low,
+        "latency_p50_high_s": median.high,
+        "batch_size_mean": float(row.by_round("batch_size_mean").mean()),
+    }
+    if latencies.size > 1:
+        values |= {
+            "latency_mean_s": float(latencies.mean()),
+            "latency_std_s": float(latencies.std(ddof=1)),
+            "latency_p50_s": float(np.quantile(latencies, 0.5)),
+        }
+    if latencies.size >= MINIMUM_FOR_P95:
+        values["latency_p95_s"] = float(np.quantile(latencies, 0.95))
+    if latencies.size >= MINIMUM_FOR_P99:
+        values["latency_p99_s"] = float(np.quantile(latencies, 0.99))
+    return values

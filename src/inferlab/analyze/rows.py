@@ -1,0 +1,147 @@
+"""The rows of every table: each planned configuration under each scenario of its study, measured or not."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from inferlab.analyze.results import ResultSet, usable_blocks
+from inferlab.records import PlannedConfiguration, PlanRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEYS = (
+    "machine_id",
+    "environment_id",
+    "profile",
+    "provenance",
+    "study",
+    "model",
+    "target",
+    "optimization",
+    "precision",
+    "path",
+    "batching",
+    "twin",
+    "configuration",
+    "scenario",
+    "loop",
+    "outcome",
+    "reason",
+    "hint",
+    "rounds",
+    "rounds_left_out",
+)
+"""Columns that every table begins with."""
+
+MINIMUM_ROUNDS = 2
+"""One round has no interval, and a table value without an interval is not shown."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration under one scenario.
+
+    `blocks` are its usable blocks, one a round, empty where not measured; `attempts` are all its blocks.
+    """
+
+    results: ResultSet
+    keys: dict[str, Any]
+    blocks: "pd.DataFrame"
+    attempts: "pd.DataFrame"
+
+    @property
+    def measured(self) -> bool:
+        """Whether the row has numbers."""
+        return bool(self.keys["outcome"] == "measured")
+
+    def by_round(self, column: str) -> "pd.Series[float]":
+        """A block column, indexed by round."""
+        import pandas as pd
+
+        return pd.Series(self.blocks[column].to_numpy(dtype="float64"), index=self.blocks["round"].to_numpy())
+
+
+def rows_of(results: ResultSet, scenarios: Mapping[str, Sequence[str]], open_loop: Collection[str] = ()) -> list[Row]:
+    """All rows of a set in the order of its plans.
+
+    `scenarios` names the scenarios of a study (params.yaml) for plans of which nothing was measured here; `open_loop`
+    names the scenarios whose rate is offered, so that their throughput says nothing about speed.
+    """
+    rows: list[Row] = []
+    for plan in results.plans.values():
+        blocks = results.blocks
+        blocks = blocks[(blocks["study"] == plan.study) & (blocks["model"] == plan.model)]
+        named = list(scenarios.get(plan.study, ()))
+        measured = [str(name) for name in blocks["scenario"].unique()]
+        names = sorted(measured, key=lambda name: (named.index(name) if name in named else len(named), name)) or named
+        groups = dict(list(blocks.groupby(["configuration", "scenario"])))
+        empty = blocks.iloc[:0]
+        for planned in plan.configurations:
+            for scenario in names:
+                found = groups.get((planned.configuration.id, scenario), empty)
+                loop = "open" if scenario in open_loop else "closed"
+                rows.append(_row(results, plan, planned, {"scenario": scenario, "loop": loop}, found))
+    return rows
+
+
+def table(rows: Iterable[Row], columns: Mapping[str, str], frame_rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
+    """Rows with the key columns and `columns` (name: dtype); what a row does not have is blank."""
+    import pandas as pd
+
+    records = [{**row.keys, **values} for row, values in zip(rows, frame_rows, strict=True)]
+    frame = pd.DataFrame.from_records(records, columns=[*KEYS, *columns])
+    return frame.astype({name: dtype for name, dtype in columns.items() if dtype == "float64"})
+
+
+def _row(
+    results: ResultSet, plan: PlanRecord, planned: PlannedConfiguration, load: dict[str, str], blocks: "pd.DataFrame"
+) -> Row:
+    configuration = planned.configuration
+    usable = usable_blocks(blocks)
+    all_rounds = int(blocks["round"].nunique())
+    outcome, reason, hint = _outcome(planned, blocks, len(usable), all_rounds)
+    artifact = results.artifacts.get((plan.model, configuration.optimization, configuration.target))
+    optimization = results.optimizations.get((plan.model, configuration.optimization))
+    precision = artifact.precision if artifact else (optimization.precision if optimization else "")
+    keys = {
+        "machine_id": results.machine.machine_id,
+        "environment_id": results.machine.environment_id,
+        "profile": results.profile,
+        "provenance": results.provenance if outcome == "measured" else planned.provenance,
+        "study": plan.study,
+        "model": plan.model,
+        "target": configuration.target,
+        "optimization": configuration.optimization,
+        "precision": precision,
+        "path": configuration.path,
+        "batching": configuration.batching,
+        "twin": configuration.twin,
+        "configuration": configuration.id,
+        **load,
+        "outcome": outcome,
+        "reason": reason,
+        "hint": hint,
+        "rounds": len(usable),
+        "rounds_left_out": all_rounds - len(usable),
+    }
+    return Row(results, keys, usable if outcome == "measured" else usable.iloc[:0], blocks)
+
+
+def _outcome(
+    planned: PlannedConfiguration, blocks: "pd.DataFrame", usable: int, all_rounds: int
+) -> tuple[str, str, str]:
+    """Outcome, reason and hint of a row. A row whose rounds are mostly invalid is invalid."""
+    if planned.outcome is not None and planned.outcome != "measured":
+        return planned.outcome, planned.reason, planned.hint
+    if all_rounds == 0:
+        return "invalid", "no block of it was recorded under this scenario", "run dvc repro again"
+    if usable >= MINIMUM_ROUNDS and 2 * usable >= all_rounds:
+        return "measured", "", ""
+    bad = blocks[(blocks["outcome"] != "measured") | (blocks["requests_ok"] == 0)]
+    if len(bad) == 0:
+        return "invalid", f"{usable} round; an interval needs {MINIMUM_ROUNDS}", "measure more rounds"
+    most_common = bad["reason"].where(bad["reason"] != "", "no request was answered").mode()
+    advice = bad["advice"].mode()
+    reason = f"{usable} of {all_rounds} rounds can be used: {most_common.iloc[0]}"
+    return "invalid", reason, str(advice.iloc[0])

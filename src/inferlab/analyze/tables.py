@@ -1,0 +1,87 @@
+"""Everything that analyze writes, from the result sets to files."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inferlab.analyze.comparisons import comparison_table, noise_table
+from inferlab.analyze.headline import headline, machine_table
+from inferlab.analyze.interactions import interaction_table
+from inferlab.analyze.latency import latency_quantiles, latency_table
+from inferlab.analyze.optimization import optimization_table
+from inferlab.analyze.quality import quality_table
+from inferlab.analyze.results import load_results
+from inferlab.analyze.rows import rows_of
+from inferlab.analyze.throughput import throughput_table
+from inferlab.analyze.utilization import utilization_table
+from inferlab.records import whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = "tables"
+PLOTS = "plots"
+SIGNIFICANT = "%.7g"
+"""Float format of the CSV files: more digits than any measurement has, fewer than change between equal runs."""
+
+
+def write_tables(
+    results: Path,
+    scenarios: Mapping[str, Sequence[str]],
+    open_loop: Collection[str],
+    confidence: float,
+    this: tuple[str, str, str] | None,
+) -> None:
+    """Read `results/machines/` and write `tables/*.csv`, `comparisons.csv`, `metrics.json` and `plots/*.csv` beside it.
+
+    `this` is the key (machine id, environment id, profile) of the run that is looked at: it stands first in the tables,
+    and metrics and plots are of it alone. Raises DataError where the sets must not stand together.
+    """
+    sets = load_results(results / "machines", first=this)
+    rows = [row for found in sets for row in rows_of(found, scenarios, open_loop)]
+    latency = latency_table(rows, confidence)
+    throughput = throughput_table(rows, confidence)
+    optimization = optimization_table(rows, confidence)
+    noise = noise_table(rows, confidence)
+    tables = {
+        "machines": machine_table(sets, this),
+        "latency": latency,
+        "latency_quantiles": latency_quantiles(rows),
+        "throughput": throughput,
+        "utilization": utilization_table(rows, confidence),
+        "optimization": optimization,
+        "quality": quality_table(sets, confidence),
+        "interactions": interaction_table(rows, confidence),
+        "noise": noise,
+    }
+    for name, frame in tables.items():
+        _write_csv(frame, results / TABLES / f"{name}.csv")
+    _write_csv(comparison_table(rows, confidence), results / "comparisons.csv")
+    with whole_file(results / "metrics.json") as part:
+        numbers = headline(this, latency, optimization, noise)
+        part.write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    _write_plots(results / PLOTS, latency, throughput, this)
+
+
+def _write_plots(
+    folder: Path, latency: "pd.DataFrame", throughput: "pd.DataFrame", this: tuple[str, str, str] | None
+) -> None:
+    """Measured closed-loop rows of this run for `dvc plots`: one file a metric, a label a row."""
+    for name, frame, column, scale in (
+        ("latency", latency, "latency_p50_s", 1000.0),
+        ("throughput", throughput, "throughput_mean_per_s", 1.0),
+    ):
+        unit = "latency_p50_ms" if name == "latency" else column
+        shown = frame[(frame["outcome"] == "measured") & (frame["loop"] == "closed") & ~frame["twin"].astype(bool)]
+        if this is not None:
+            mine = shown[["machine_id", "environment_id", "profile"]].apply(tuple, axis=1) == this
+            shown = shown[mine] if len(shown) else shown
+        label = shown["configuration"] + " " + shown["scenario"]
+        plotted = shown.assign(label=label, **{unit: shown[column] * scale})[["model", "label", unit]]
+        _write_csv(plotted.drop_duplicates("label"), folder / f"{name}.csv")
+
+
+def _write_csv(frame: "pd.DataFrame", path: Path) -> None:
+    with whole_file(path) as part:
+        frame.to_csv(part, index=False, float_format=SIGNIFICANT, lineterminator="\n")

@@ -1,0 +1,199 @@
+"""The page of comparisons: verdicts, the noise floor, and the interactions of precision, batching and path."""
+
+from typing import TYPE_CHECKING, Any
+
+from inferlab.report.figures import VERDICT_COLOURS, figure_html, theme, with_labels
+from inferlab.report.page import machine_heading
+from inferlab.report.source import Report
+from inferlab.report.tables import GROUP, MUTED, STUB, Column, render
+from inferlab.report.text import (
+    Fragment,
+    configuration_label,
+    heading,
+    missing,
+    number,
+    paragraph,
+    percent,
+    scenario_label,
+    with_interval,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRIC_LABELS = {"latency_p50_s": "p50 latency", "throughput_per_s": "throughput"}
+MOST_TICKS = 7
+RATIO_LADDERS = (
+    [round(0.8 + 0.05 * step, 2) for step in range(9)],
+    [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2],
+    [0.2, 0.3, 0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 3, 4],
+    [0.1, 0.2, 0.5, 1, 2, 5, 10],
+    [float(10**power) for power in range(-4, 5)],
+)
+VERDICT_TEXT = {"better": "▲ better", "worse": "▼ worse", "tie": "= tie", "": "no verdict"}
+
+
+def noise_tables(report: Report) -> Fragment:
+    """The A/A twin of every study: what this machine cannot tell apart."""
+    parts = []
+    columns = [
+        Column("median", "median ratio"),
+        Column("ratio", f"ratio [{report.interval}]"),
+        Column("floor", "noise floor"),
+        Column("rounds", "rounds"),
+    ]
+    for found in report.sets:
+        noise = report.of_set("noise", found)
+        lines = [
+            {
+                GROUP: f"{line['study']}: {line['model']}",
+                STUB: f"{scenario_label(line['scenario'])}, {METRIC_LABELS[line['metric']]}",
+                "median": number(line["ratio_median"], digits=4),
+                "ratio": _ratio(line),
+                "floor": f"±{percent(line['noise_floor'])}",
+                "rounds": str(line["rounds"]),
+            }
+            for line in noise.to_dict("records")
+        ]
+        note = "Twin over reference, paired by round: the same configuration measured twice under two names."
+        parts += [machine_heading(report, found), render(f"noise-{found['machine_id']}", lines, columns, "A/A", [note])]
+    return Fragment("".join(parts))
+
+
+def comparison_tables(report: Report) -> Fragment:
+    """Every measured configuration against its study's reference, with verdicts."""
+    parts = []
+    columns = [
+        Column("ratio", f"ratio [{report.interval}]"),
+        Column("verdict", "verdict", left=True),
+        Column("p", "Holm p"),
+        Column("floor", "noise floor"),
+        Column("more", "more rounds to separate"),
+    ]
+    for found in report.sets:
+        parts.append(machine_heading(report, found))
+        frame = report.of_set("comparisons", found)
+        for (study, model), of_study in frame.groupby(["study", "model"], sort=False):
+            reference = of_study["reference"].iloc[0]
+            parts.append(heading(3, f"{model}, study {study}"))
+            parts.append(paragraph(f"Reference: {reference}."))
+            lines = [_line(line) for line in of_study.to_dict("records")]
+            notes = [
+                "Ratio to the reference, paired by round (geometric mean, t interval of the log ratios). A difference "
+                "is called one where Holm's p over this table is below "
+                f"{1 - report.confidence:.2g} and the ratio lies beyond the noise floor.",
+                "More rounds: what a tie would take, if the difference seen is the true one, to be found at 80 % power "
+                "and to leave the noise floor; a dash where the twin's own difference is as large.",
+            ]
+            identifier = f"comparisons-{found['machine_id']}-{study}-{model}"
+            parts.append(render(identifier, lines, columns, "configuration", notes))
+    return Fragment("".join(parts))
+
+
+def comparison_figures(report: Report) -> Fragment:
+    """A forest plot for each machine, study and model: ratios, intervals, and the band of the noise floor."""
+    theme()
+    parts = []
+    for found in report.sets:
+        parts.append(machine_heading(report, found))
+        frame = report.of_set("comparisons", found)
+        for (study, model), of_study in frame.groupby(["study", "model"], sort=False):
+            parts.append(heading(3, f"{model}, study {study}"))
+            parts.append(_forest(of_study, f"{model}, study {study}", report))
+    return Fragment("".join(parts))
+
+
+def interaction_tables(report: Report) -> Fragment:
+    """Factorial contrasts of precision, batching and path."""
+    parts = []
+    for found in report.sets:
+        parts.append(machine_heading(report, found))
+        frame = report.of_set("interactions", found)
+        for model, of_model in frame.groupby("model", sort=False):
+            parts.append(heading(3, str(model)))
+            parts.append(_interactions(of_model, f"interactions-{found['machine_id']}-{model}", report))
+    return Fragment("".join(parts))
+
+
+def _ratio(line: dict[Any, Any]) -> str:
+    return with_interval(line["ratio"], line["ratio_low"], line["ratio_high"])
+
+
+def _line(line: dict[Any, Any]) -> dict[str, Any]:
+    more = line["more_rounds_needed"]
+    return {
+        GROUP: f"{METRIC_LABELS[line['metric']]} ({line['better']} is better), {scenario_label(line['scenario'])}",
+        STUB: f"{line['target']} · {configuration_label(line)}",
+        MUTED: line["verdict"] in ("tie", ""),
+        "ratio": _ratio(line),
+        "verdict": VERDICT_TEXT[line["verdict"]] + (f" ({line['note']})" if line["note"] else ""),
+        "p": "< 0.0001" if line["p_adjusted"] < 0.0001 else number(line["p_adjusted"], digits=2),
+        "floor": "–" if missing(line["noise_floor"]) else f"±{percent(line['noise_floor'])}",
+        "more": number(more, digits=2),
+    }
+
+
+def _forest(frame: "pd.DataFrame", title: str, report: Report) -> str:
+    import matplotlib.pyplot as plt
+
+    data = with_labels(frame)
+    order = list(dict.fromkeys(data["label"]))
+    throughput = data[data["metric"] == "throughput_per_s"]
+    panels = [group for _, group in (throughput if len(throughput) else data).groupby("scenario", sort=False)]
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(12, 1.1 + 0.27 * len(order)), sharey=True, squeeze=False, layout="constrained"
+    )
+    for axis, panel in zip(axes[0], panels, strict=True):
+        floor = float(panel["noise_floor"].iloc[0])
+        if floor == floor:
+            axis.axvspan(2.718281828**-floor, 2.718281828**floor, color="#bbbbbb", alpha=0.45, linewidth=0)
+        axis.axvline(1, color="#4b5563", linewidth=1)
+        for line in panel.to_dict("records"):
+            spread = [[line["ratio"] - line["ratio_low"]], [line["ratio_high"] - line["ratio"]]]
+            colour = VERDICT_COLOURS[line["verdict"]]
+            axis.errorbar(
+                line["ratio"], order.index(line["label"]), xerr=spread, fmt="o", color=colour, markersize=5, capsize=2.5
+            )
+        first = panel.iloc[0]
+        unit = f"ratio of {METRIC_LABELS[first['metric']]} to the reference (log scale)"
+        axis.set(xscale="log", xlabel=unit, title=scenario_label(str(first["scenario"])))
+        _ratio_ticks(axis, panel)
+    axes[0][0].set_yticks(range(len(order)), order)
+    axes[0][0].set_ylim(len(order) - 0.5, -0.5)
+    caption = (
+        f"{title}: throughput over the reference, with {report.interval}s. Green: better, orange: worse, grey: tie; "
+        "the grey band is the noise floor of the A/A twin."
+    )
+    return figure_html(figure, caption)
+
+
+def _ratio_ticks(axis: Any, panel: "pd.DataFrame") -> None:
+    """Round ratios that cover the panel: the densest ladder of which at most seven rungs fit."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    low, high = min(panel["ratio_low"].min(), 1.0), max(panel["ratio_high"].max(), 1.0)
+    inside = [[tick for tick in ladder if low * 0.95 <= tick <= high * 1.05] for ladder in RATIO_LADDERS]
+    ticks = next((found for found in inside if len(found) <= MOST_TICKS), inside[-1])
+    axis.xaxis.set_major_locator(FixedLocator(ticks))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _interactions(frame: "pd.DataFrame", identifier: str, report: Report) -> str:
+    keys = ["target", "metric", "contrast"]
+    scenarios = list(dict.fromkeys(frame["scenario"]))
+    lines = []
+    for (target, metric, contrast), group in frame.groupby(keys, sort=False):
+        line: dict[str, Any] = {GROUP: f"{target}, {METRIC_LABELS[str(metric)]}", STUB: contrast}
+        line["meaning"] = group["meaning"].iloc[0]
+        for found in group.to_dict("records"):
+            line[found["scenario"]] = _ratio(found) + (" *" if found["p_adjusted"] < 1 - report.confidence else "")
+        lines.append(line)
+    columns = [Column("meaning", "value is a", left=True)]
+    columns += [Column(str(name), f"{scenario_label(str(name))} [{report.interval}]") for name in scenarios]
+    notes = [
+        "High over low level: int8-static over fp32, batching over none, fastapi over direct. A main effect is a ratio "
+        "averaged over the other factors; a pair says by which factor one effect changes with the other. 1: no effect.",
+        f"* Holm's p over this model's contrasts is below {1 - report.confidence:.2g}.",
+    ]
+    return render(identifier, lines, columns, "contrast", notes)

@@ -1,0 +1,77 @@
+"""The shell of every page: head, links between pages, and a stylesheet that needs nothing from elsewhere."""
+
+import json
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from inferlab.report.source import Report
+from inferlab.report.text import Fragment, heading, paragraph
+
+PAGES = {
+    "index": "Summary",
+    "latency": "Latency",
+    "throughput": "Throughput",
+    "utilization": "Utilization",
+    "optimization": "Optimizations",
+    "comparisons": "Comparisons",
+}
+"""Notebook and its title in the links."""
+
+VERSIONS_SHOWN = ("torch", "openvino", "nncf", "onnxruntime", "torch-neuronx", "fastapi", "uvicorn", "aiohttp")
+
+
+def page_html(name: str, body: str) -> str:
+    """A whole page around the output of the notebook called `name`."""
+    style = files("inferlab.report").joinpath("page.css").read_text(encoding="utf-8")
+    links = "".join(
+        f'<a href="{escape(page)}.html"{" aria-current=page" if page == name else ""}>{escape(title)}</a>'
+        for page, title in PAGES.items()
+    )
+    title = escape(f"inferlab: {PAGES.get(name, name)}")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{style}</style></head>\n"
+        f'<body><nav aria-label="pages">{links}</nav><main>{body}</main></body></html>\n'
+    )
+
+
+def head(report: Report, title: str, answer: str) -> Fragment:
+    """Title, what the page answers, and for each machine its hardware, versions and the plan of its cores."""
+    parts = [heading(1, title)]
+    if report.label:
+        parts.append(paragraph(report.label, "label"))
+    parts.append(paragraph(answer, "answer"))
+    parts += [machine_html(found) for found in report.sets]
+    if not report.sets:
+        parts.append(paragraph(f"No results of the profile {report.profile!r} were collected yet; run dvc repro."))
+    return Fragment("".join(parts))
+
+
+def machine_html(found: dict[str, Any]) -> str:
+    """One machine in a sentence, its versions in a second."""
+    accelerators = found["accelerators"] or "no accelerator"
+    cores = f"physical cores: {found['physical_cores']}, logical: {found['logical_cores']}"
+    hardware = f"{found['cpu_model']} ({cores}), {found['memory_gib']} GiB, {accelerators}"
+    packages = json.loads(found["packages"])
+    versions = [f"{name} {packages[name]}" for name in VERSIONS_SHOWN if packages.get(name)]
+    days = found["measured_from"] if isinstance(found["measured_from"], str) else ""
+    if days and found["measured_to"] != found["measured_from"]:
+        days = f"{days} to {found['measured_to']}"
+    counts = f"{found['rounds']} rounds, {found['blocks']} blocks, {found['blocks_invalid']} of them invalid"
+    which = "This run" if found["this_run"] in (True, "True") else "Another run"
+    source = "" if found["provenance"] == "hardware" else f" Provenance: {found['provenance']}."
+    return (
+        f'<div class="machine"><b>{which}, machine {escape(found["machine_id"])}</b> · {escape(hardware)}<br>'
+        f"Python {escape(', '.join([str(found['python']), *versions]))} · environment "
+        f"{escape(found['environment_id'])}<br>Profile {escape(found['profile'])}: {counts}"
+        f"{', measured on ' + escape(days) if days else ''}. Cores: {escape(found['core_plan'])}.{escape(source)}</div>"
+    )
+
+
+def machine_heading(report: Report, found: dict[str, Any]) -> str:
+    """A heading that names the machine, where a page shows more than one."""
+    if len(report.sets) < 2:
+        return ""
+    return heading(2, f"Machine {found['machine_id']} ({found['cpu_model']}), environment {found['environment_id']}")

@@ -1,0 +1,104 @@
+"""Numbers and names as text: three significant digits, a thin line where there is no value."""
+
+import math
+from html import escape
+from typing import Any
+
+MISSING = "–"
+
+
+class Fragment:
+    """A piece of a page; notebooks show it as HTML."""
+
+    def __init__(self, html: str) -> None:
+        self.html = html
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return "Fragment of a report page"
+
+
+def missing(value: Any) -> bool:
+    """Whether a table cell is blank."""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def number(value: Any, scale: float = 1.0, digits: int = 3) -> str:
+    """A number with `digits` significant digits, thousands separated; a dash where there is none."""
+    if missing(value):
+        return MISSING
+    scaled = float(value) * scale
+    if scaled == 0:
+        return "0"
+    decimals = digits - 1 - math.floor(math.log10(abs(scaled)))
+    rounded = round(scaled, decimals)
+    return f"{rounded:,.{max(decimals if abs(rounded) < 10 ** (digits - decimals) else decimals - 1, 0)}f}"
+
+
+def with_interval(value: Any, low: Any, high: Any, scale: float = 1.0) -> str:
+    """A value and its interval."""
+    if missing(value):
+        return MISSING
+    if missing(low) or missing(high):
+        return number(value, scale)
+    return f"{number(value, scale)} [{number(low, scale)}, {number(high, scale)}]"
+
+
+def with_spread(value: Any, spread: Any, scale: float = 1.0) -> str:
+    """A mean and its standard deviation, the latter with two significant digits."""
+    if missing(value):
+        return MISSING
+    return number(value, scale) if missing(spread) else f"{number(value, scale)} ± {number(spread, scale, 2)}"
+
+
+def published(value: Any, spread: Any = None) -> str:
+    """A published value as it was printed."""
+    if missing(value):
+        return MISSING
+    return f"{value:g}" if missing(spread) else f"{value:g} ± {spread:g}"
+
+
+def percent(value: Any, decimals: int = 1) -> str:
+    """A fraction in percent, with fixed decimals so that a column lines up."""
+    return MISSING if missing(value) else f"{100 * float(value):.{decimals}f} %"
+
+
+def percent_interval(value: Any, low: Any, high: Any, decimals: int = 1, signed: bool = False) -> str:
+    """A fraction in percent and its interval."""
+    if missing(value):
+        return MISSING
+    form = f"{{:{'+' if signed else ''}.{decimals}f}}"
+    found = [form.format(100 * float(part)).replace("-", "−") for part in (value, low, high) if not missing(part)]
+    return f"{found[0]} [{found[1]}, {found[2]}]" if len(found) == 3 else found[0]
+
+
+def scenario_label(name: str) -> str:
+    """A scenario's name as words."""
+    return str(name).replace("-", " ")
+
+
+def configuration_label(line: dict[Any, Any]) -> str:
+    """What tells the configurations of one model and target apart."""
+    batching = "batching" if line["batching"] == "dynamic" else "no batching"
+    twin = " (A/A twin)" if line.get("twin") in (True, "True") else ""
+    return f"{line['optimization']} · {line['path']} · {batching}{twin}"
+
+
+def why_not(line: dict[Any, Any]) -> str:
+    """Outcome, reason and hint of what was not measured, as one sentence."""
+    reason = "" if missing(line["reason"]) else f": {line['reason']}"
+    word = "how to get it" if line["outcome"] == "unavailable" else "what to do"
+    hint = "" if missing(line["hint"]) else f" ({word}: {line['hint']})"
+    return f"{line['outcome']}{reason}{hint}"
+
+
+def heading(level: int, text: str) -> str:
+    """An HTML heading."""
+    return f"<h{level}>{escape(text)}</h{level}>"
+
+
+def paragraph(text: str, name: str = "") -> str:
+    """An HTML paragraph of plain text."""
+    return f'<p class="{name}">{escape(text)}</p>' if name else f"<p>{escape(text)}</p>"

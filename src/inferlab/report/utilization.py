@@ -1,0 +1,102 @@
+"""The page of Table 3: what the server used."""
+
+from typing import TYPE_CHECKING
+
+from inferlab.report.figures import theme
+from inferlab.report.page import machine_heading
+from inferlab.report.source import Report
+from inferlab.report.tables import Column, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.text import Fragment, heading, number, paragraph, published, scenario_label, with_interval
+from inferlab.report.throughput import interval_bars
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STUDY = "serving"
+MS = 1000.0
+
+
+def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
+    """Table 3 of every machine: a table a model; the common offered rate beside the closed loops."""
+    parts = []
+    for found in report.sets:
+        parts.append(machine_heading(report, found))
+        frame = report.of_set("utilization", found)
+        frame = frame[frame["study"] == study]
+        noise = report.of_set("noise", found)
+        for model, of_model in frame.groupby("model", sort=False):
+            parts.append(heading(3, str(model)))
+            notes = [
+                "CPU: percent of the cores granted to the server, mean over rounds with its interval; a saturated core "
+                "reads 100 % whatever it runs, so compare CPU time per request at the common rate. CPU time per "
+                "request: geometric mean over rounds.",
+                "Memory: peak proportional set size (PSS) of the server's processes, and its share of the machine's "
+                "memory, under the scenario with most callers. Accelerator: busy percent as its vendor counts it.",
+                f"{_rates(of_model)} {rounds_note(of_model)} {noise_note(noise, study, str(model))}",
+                "Paper: AWS Inferentia; what its percentages are of is not stated.",
+            ]
+            columns = _columns(report, of_model)
+            lines = lines_by_target(of_model, _cells)
+            identifier = f"utilization-{found['machine_id']}-{model}"
+            parts.append(render(identifier, lines, columns, "target and configuration", notes))
+    return Fragment("".join(parts))
+
+
+def utilization_figures(report: Report, study: str = STUDY) -> Fragment:
+    """CPU time per request at the common offered rate, for each machine and model."""
+    theme()
+    parts = []
+    for found in report.sets:
+        parts.append(machine_heading(report, found))
+        frame = report.of_set("utilization", found)
+        frame = frame[(frame["study"] == study) & (frame["loop"] == "open") & (frame["outcome"] == "measured")]
+        frame = frame[~frame["twin"]].dropna(subset=["cpu_s_per_request"])
+        if frame.empty:
+            parts.append(paragraph("No configuration was measured at a common rate on this machine."))
+        columns = ("cpu_s_per_request", "cpu_s_per_request_low", "cpu_s_per_request_high")
+        for model, of_model in frame.groupby("model", sort=False):
+            caption = f"{model}: CPU time that the server spends on a request, at one offered rate for all."
+            parts.append(heading(3, str(model)))
+            parts.append(interval_bars(of_model, columns, MS, "CPU milliseconds per request", caption))
+    return Fragment("".join(parts))
+
+
+def _rates(frame: "pd.DataFrame") -> str:
+    offered = frame[(frame["loop"] == "open") & (frame["outcome"] == "measured")]["offered_rate_per_s"].dropna()
+    return f"Common rate: {number(offered.median())} requests/s offered to every configuration." if len(offered) else ""
+
+
+def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:
+    columns = []
+    for scenario in frame["scenario"].unique():
+        label = scenario_label(scenario)
+        columns += [
+            Column(f"{scenario}-cpu", f"CPU % [{report.interval}]", label, two_lines=True),
+            Column(f"{scenario}-cost", f"CPU ms per request [{report.interval}]", label, two_lines=True),
+        ]
+    shared = [
+        Column("memory", f"PSS MiB [{report.interval}]", "memory", two_lines=True),
+        Column("memory-share", "%", "memory"),
+    ]
+    shared += [Column("accelerator", "%", "accelerator")]
+    paper = [Column("paper-cpu", "CPU %", "paper"), Column("paper-memory", "memory %", "paper")]
+    return [*columns, *shared, *paper, Column("paper-accelerator", "accelerator %", "paper")]
+
+
+def _cells(group: "pd.DataFrame") -> dict[str, str]:
+    cells: dict[str, str] = {}
+    for line in group.to_dict("records"):
+        scenario = line["scenario"]
+        bounds = (line["cpu_percent_low"], line["cpu_percent_high"])
+        cells[f"{scenario}-cpu"] = with_interval(line["cpu_percent"], *bounds)
+        cost = (line["cpu_s_per_request"], line["cpu_s_per_request_low"], line["cpu_s_per_request_high"])
+        cells[f"{scenario}-cost"] = with_interval(*cost, MS)
+        cells["paper-cpu"] = published(line["paper_cpu_percent"])
+        cells["paper-memory"] = published(line["paper_memory_percent"])
+        cells["paper-accelerator"] = published(line["paper_accelerator_percent"])
+        if line["loop"] == "closed":  # the last closed loop has most callers
+            memory = (line["memory_pss_mib"], line["memory_pss_mib_low"], line["memory_pss_mib_high"])
+            cells["memory"] = with_interval(*memory)
+            cells["memory-share"] = number(line["memory_percent"])
+            cells["accelerator"] = number(line["accelerator_percent"])
+    return cells

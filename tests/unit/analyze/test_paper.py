@@ -1,0 +1,34 @@
+"""The paper's values and which rows have one."""
+
+import pytest
+
+from inferlab.analyze.paper import paper_tables, paper_values
+
+
+@pytest.mark.parametrize(
+    ("path", "precision", "batching", "expected"),
+    [
+        ("direct", "fp32", "none", 12.5),
+        ("fastapi", "fp32", "none", 15.2),
+        ("direct", "int8-static", "none", 10.8),
+        ("direct", "fp32", "dynamic", 9.4),
+        ("fastapi", "int8-static", "none", 11.2),
+        ("fastapi", "fp32", "dynamic", 8.9),
+        ("direct", "int8-static", "dynamic", None),
+        ("fastapi-plain", "fp32", "none", None),
+    ],
+)
+def test_the_papers_six_rows_and_no_other(path: str, precision: str, batching: str, expected: float | None) -> None:
+    optimization = "original" if precision == "fp32" else "quantized"
+    keys = {"path": path, "precision": precision, "batching": batching, "optimization": optimization}
+    assert paper_values(keys, ("latency_mean_ms",)) == {"paper_latency_mean_ms": expected}
+
+
+def test_a_pruned_model_has_no_published_value() -> None:
+    keys = {"path": "direct", "precision": "fp32", "batching": "none", "optimization": "pruned"}
+    assert paper_values(keys, ("cpu_percent",)) == {"paper_cpu_percent": None}
+
+
+def test_the_source_is_named() -> None:
+    assert "Tables 1-3" in paper_tables()["source"]
+    assert len(paper_tables()["configurations"]) == 6

@@ -1,0 +1,51 @@
+"""The files that analyze writes."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from synthetic_results import Synthetic, write_results
+
+from inferlab.analyze.tables import write_tables
+
+from .conftest import STUDY_SCENARIOS
+
+SMALL = {"studies": ("optimization",), "rounds": 3, "requests": 30, "samples": 40}
+
+
+def write(results: Path, this: tuple[str, str, str] | None) -> dict[str, bytes]:
+    write_tables(results, STUDY_SCENARIOS, ["common-rate"], 0.95, this)
+    return {path.name: path.read_bytes() for path in results.rglob("*") if path.suffix in (".csv", ".json")}
+
+
+def test_this_machine_stands_first_and_every_line_names_its_machine(tmp_path: Path) -> None:
+    for machine in ("a", "b"):
+        write_results(tmp_path / "machines", Synthetic(machine_id=machine, **SMALL))
+    write(tmp_path, ("b", "environment-a", "full"))
+    for name in ("latency", "throughput", "utilization", "optimization", "machines", "noise"):
+        frame = pd.read_csv(tmp_path / "tables" / f"{name}.csv")
+        assert list(dict.fromkeys(frame["machine_id"])) == ["b", "a"], name
+    assert set(pd.read_csv(tmp_path / "comparisons.csv")["machine_id"]) == {"a", "b"}
+    assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"]
+
+
+def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
+    write_results(tmp_path / "machines", Synthetic(**SMALL))
+    first = write(tmp_path, None)
+    assert write(tmp_path, None) == first
+
+
+def test_plots_hold_one_line_a_measured_configuration_and_scenario(tmp_path: Path) -> None:
+    write_results(tmp_path / "machines", Synthetic(**SMALL))
+    write(tmp_path, ("machine-a", "environment-a", "full"))
+    plot = pd.read_csv(tmp_path / "plots" / "latency.csv")
+    assert len(plot) == 2 * 7
+    assert plot["label"].is_unique
+    assert plot["latency_p50_ms"].between(1, 200).all()
+
+
+def test_no_results_at_all_still_give_tables(tmp_path: Path) -> None:
+    (tmp_path / "machines").mkdir()
+    write(tmp_path, None)
+    assert pd.read_csv(tmp_path / "tables" / "latency.csv").empty
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {}

@@ -1,0 +1,109 @@
+"""Every page's tables and figures from synthetic tables, and what they must say."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from inferlab.report import comparisons, latency, optimization, summary, throughput, utilization
+from inferlab.report.page import PAGES, head, page_html
+from inferlab.report.source import Report
+from inferlab.report.text import Fragment
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
+
+TABLES = [latency.latency_tables, throughput.throughput_tables, utilization.utilization_tables]
+FIGURES = [
+    latency.latency_figures,
+    throughput.throughput_figures,
+    utilization.utilization_figures,
+    optimization.optimization_figures,
+    comparisons.comparison_figures,
+]
+
+
+@pytest.mark.parametrize("make", TABLES)
+def test_paper_tables_have_every_target_and_the_papers_column(
+    report: Report, make: Callable[[Report], Fragment]
+) -> None:
+    html = make(report).html
+    for target in ("cpu-eager", "cpu-openvino", "cuda-inductor", "inf2-neuronx"):
+        assert target in html
+    assert ">paper<" in html
+    assert "Noise floor from the A/A twin" in html
+    assert html.count("no Neuron device was found") == 2  # once a model
+
+
+def test_latency_is_in_milliseconds_beside_the_paper(report: Report) -> None:
+    html = latency.latency_tables(report).html
+    assert "15.2 ± 1.1" in html
+    frame = report.of_set("latency", report.sets[0])
+    frame = frame[(frame["study"] == "serving") & (frame["outcome"] == "measured")]
+    shown = f"{1000 * frame['latency_mean_s'].iloc[0]:.3g} ±"
+    assert shown in html
+
+
+def test_optimizations_show_accuracy_engagement_and_both_speed_ups(report: Report) -> None:
+    html = optimization.optimization_tables(report).html
+    for word in ("× cpu-eager", "× best fp32", "accuracy", "MACs kept", "sparse on cpu-openvino: not engaged"):
+        assert word in html
+    assert "Machine machine-b" in html
+
+
+def test_comparisons_show_verdicts_noise_and_interactions(report: Report) -> None:
+    html = comparisons.comparison_tables(report).html
+    assert "▲ better" in html
+    assert "▼ worse" in html
+    assert "= tie" in html
+    assert "±" in comparisons.noise_tables(report).html
+    assert "precision × batching × path" in comparisons.interaction_tables(report).html
+
+
+@pytest.mark.parametrize("make", FIGURES)
+def test_figures_are_inline_svg_with_captions(report: Report, make: Callable[[Report], Fragment]) -> None:
+    html = make(report).html
+    assert html.count("<svg ") == html.count("<figcaption>") >= 1
+    assert "<dc:date>" not in html
+    assert not re.search(r"https?://(?!www\.w3\.org|purl\.org|creativecommons\.org)", html)
+
+
+def test_equal_tables_give_equal_figures(report: Report) -> None:
+    assert throughput.throughput_figures(report).html == throughput.throughput_figures(report).html
+
+
+def test_summary_answers_first_and_lists_what_is_missing(report: Report) -> None:
+    answer = summary.answers(report).html
+    assert re.search(r"minilm: cpu-openvino · quantized · fastapi · batching answers most over HTTP", answer)
+    assert "Accuracy" in answer
+    assert "over HTTP" in summary.best_tables(report).html
+    assert "differs by at most" in summary.best_tables(report).html
+    absent = summary.absent_list(report).html
+    assert "how to get it: start an inf2.xlarge instance" in absent
+    assert "the client was late" in absent
+    links = summary.page_links().html
+    assert all(f'href="{name}.html"' in links for name in PAGES if name != "index")
+
+
+def test_head_names_machines_versions_and_the_profiles_label(report: Report) -> None:
+    quick = Report(report.results, report.profile, "quick: low confidence", report.confidence)
+    html = head(quick, "Title", "Answer").html
+    assert "quick: low confidence" in html
+    assert "This run, machine machine-a" in html
+    assert "Another run, machine machine-b" in html
+    assert "torch 2.13.0+cpu" in html
+    assert "quick" not in head(report, "Title", "Answer").html
+
+
+def test_a_profile_without_results_says_so(report: Report) -> None:
+    empty = Report(report.results, "quick", "", 0.95)
+    assert "No results of the profile" in head(empty, "Title", "Answer").html
+    assert latency.latency_tables(empty).html == ""
+
+
+def test_a_page_needs_nothing_from_elsewhere() -> None:
+    html = page_html("latency", "<p>body</p>")
+    assert html.startswith("<!doctype html>")
+    assert 'name="viewport"' in html
+    assert '<a href="latency.html" aria-current=page>' in html
+    assert "http" not in html
+    assert "<script" not in html
