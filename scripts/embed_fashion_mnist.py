@@ -7,6 +7,7 @@ SOURCE is a folder with the four IDX .gz files (Debian: package dataset-fashion-
 fixed seed from those that are neither equal to each other nor to a test image. Prints the checksums that
 src/inferlab/data/fashion_mnist.py holds.
 """
+
 import argparse
 from pathlib import Path
 

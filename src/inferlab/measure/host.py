@@ -69,6 +69,8 @@ def start_host(
     folder = artifacts / configuration.optimization / configuration.target
     if digest_of(ArtifactRecord.read(folder / "artifact.json").files) != planned.artifact_digest:
         raise ArtifactError(f"{folder} is not the artifact that the study was planned with; run dvc repro")
-    factory = SessionFactory(artifact_dir=folder, model=model, cores=cores)
+    # Each compiled batch size holds memory of its own, so that what never batches must not load them.
+    largest = 1 if configuration.batching == "none" else max_batch_size
+    factory = SessionFactory(artifact_dir=folder, model=model, cores=cores, largest_batch=largest)
     server = ServerProcess(configuration.path, factory, model, configuration.batching, max_batch_size, cores)
     return Host(server, samples, load)

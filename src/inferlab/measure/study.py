@@ -59,7 +59,7 @@ def measure_study(
         for row in planned:
             hosts[row.configuration.id] = (row, stack.enter_context(start_host(row)))
             advance(1)
-        slowest_per_s = _warm_up(hosts, settings)
+        slowest_per_s = _warm_up(hosts, scenarios, settings)
         if journal.note("slowest_per_s") is None:
             journal.note("slowest_per_s", slowest_per_s)
         runner = _Runner(settings, journal.note("slowest_per_s"), advance)
@@ -74,11 +74,16 @@ def measure_study(
             journal.write_round(number, requests.astype(REQUEST_COLUMNS), blocks.astype(BLOCK_COLUMNS))
 
 
-def _warm_up(hosts: Mapping[str, tuple[PlannedConfiguration, Host]], settings: Settings) -> float:
-    """Give every server its first requests, and find what the slowest serves to one caller, in requests per second.
+def _warm_up(
+    hosts: Mapping[str, tuple[PlannedConfiguration, Host]], scenarios: Mapping[str, Scenario], settings: Settings
+) -> float:
+    """Give every server its first requests and batches of every size that a scenario brings.
 
-    Raises MeasurementError where a server answers none.
+    Returns what the slowest serves to one caller, in requests per second. Raises MeasurementError where a server
+    answers none.
     """
+    most = max((scenario.callers for scenario in scenarios.values() if not isinstance(scenario, OpenLoop)), default=1)
+    crowd = Block(ClosedLoad(most), 0, settings.warmup_s, settings.timeout_s, settings.max_requests, settings.seed)
     block = Block(ClosedLoad(1), 0, settings.block_s, settings.timeout_s, settings.max_requests, settings.seed)
     slowest_per_s = float("inf")
     for name, (_, host) in hosts.items():
@@ -86,6 +91,7 @@ def _warm_up(hosts: Mapping[str, tuple[PlannedConfiguration, Host]], settings: S
         if not result.throughput_per_s > 0:
             raise MeasurementError(f"{name} answers no request: {result.first_error}")
         slowest_per_s = min(slowest_per_s, result.throughput_per_s)
+        host.run(crowd, ignore_phase)
     return slowest_per_s
 
 

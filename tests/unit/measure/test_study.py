@@ -16,6 +16,7 @@ SCENARIOS = {
     "one-caller": ClosedLoop(kind="closed", callers=1),
     "common-rate": OpenLoop(kind="open", share_of_slowest=0.5),
 }
+WARM_UP_BLOCKS = 2
 PLANNED = [planned("direct"), planned("direct", twin=True), planned("fastapi")]
 
 
@@ -84,7 +85,7 @@ def test_the_common_rate_is_a_share_of_what_the_slowest_serves_and_survives_a_re
 def test_finished_rounds_are_not_measured_again(tmp_path: Path) -> None:
     class Dies(ScriptedHost):
         def run(self, block: Any, on_phase: Any) -> Any:
-            if len(self.blocks) == 1 + 2 * 2:
+            if len(self.blocks) == WARM_UP_BLOCKS + 2 * 2:
                 raise KeyboardInterrupt
             return super().run(block, on_phase)
 
@@ -93,14 +94,14 @@ def test_finished_rounds_are_not_measured_again(tmp_path: Path) -> None:
     assert Journal(tmp_path, "serving-m", "digest").finished_rounds() == {0, 1}
     resumed, steps = run(tmp_path, hosts())
     assert steps == 3 + 6
-    assert [len(host.blocks) for host in resumed] == [3, 3, 3]
+    assert [len(host.blocks) for host in resumed] == [WARM_UP_BLOCKS + 2] * 3
     again, steps = run(tmp_path, hosts())
     assert (again, steps) == ([], 0)
     assert len(delivered(tmp_path)[1]) == 18
 
 
 def test_an_invalid_block_is_tried_again_and_every_attempt_is_kept(tmp_path: Path) -> None:
-    late = ScriptedHost(0.01, lags_s=[0.0, 0.05])  # the first block is the warm-up of the server
+    late = ScriptedHost(0.01, lags_s=[0.0, 0.0, 0.05])
     run(tmp_path, [late, ScriptedHost(0.01), ScriptedHost(0.02)], rounds=2)
     _, blocks = delivered(tmp_path)
     tried = blocks[blocks["outcome"] == "invalid"]
@@ -112,7 +113,7 @@ def test_an_invalid_block_is_tried_again_and_every_attempt_is_kept(tmp_path: Pat
 
 
 def test_a_block_that_stays_invalid_is_reported_as_such(tmp_path: Path) -> None:
-    late = ScriptedHost(0.01, lags_s=[0.0, *[0.05] * 20])
+    late = ScriptedHost(0.01, lags_s=[0.0, 0.0, *[0.05] * 20])
     run(tmp_path, [late, ScriptedHost(0.01), ScriptedHost(0.02)], rounds=2)
     _, blocks = delivered(tmp_path)
     own = blocks[blocks["configuration"] == PLANNED[0].configuration.id]
@@ -123,4 +124,4 @@ def test_a_block_that_stays_invalid_is_reported_as_such(tmp_path: Path) -> None:
 def test_callers_of_the_scenario_reach_the_load(tmp_path: Path) -> None:
     started, _ = run(tmp_path, hosts(), rounds=2)
     closed = [block.load for block in started[0].blocks if isinstance(block.load, ClosedLoad)]
-    assert closed == [ClosedLoad(1)] * 3
+    assert closed == [ClosedLoad(1), ClosedLoad(1)] + [ClosedLoad(1)] * 2

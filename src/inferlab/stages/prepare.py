@@ -1,0 +1,72 @@
+"""prepare: a model's weights, fitted to its data, and the samples that later stages train, judge and calibrate with."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inferlab.data.base import Samples, Splits
+from inferlab.models.structure import save_module
+from inferlab.records import PreparedRecord, digests_of_folder
+from inferlab.train.threads import use_physical_cores
+
+if TYPE_CHECKING:
+    from inferlab.models.base import Model
+    from inferlab.params import Params
+
+EXAMPLE_COUNT = 64
+"""Random samples that stand for evaluation data where a model has none, as payloads of requests."""
+
+
+def run(params: Params, root: Path, model: str) -> None:
+    """Write build/prepared/<model>/: module, samples, prepared.json."""
+    row, out_dir = params.models[model], root / "build" / "prepared" / model
+    started = time.monotonic()
+    use_physical_cores()
+    shutil.rmtree(out_dir, ignore_errors=True)
+    out_dir.mkdir(parents=True)
+    samples, checks = _samples(row, params)
+    for name, part in samples.items():
+        part.write(out_dir / f"{name}.npz")
+    fitted = _fitted(row, samples, params.run.seed, out_dir)
+    PreparedRecord(
+        model=model,
+        dataset=row.dataset.name if row.dataset else None,
+        counts={name: len(part) for name, part in samples.items()},
+        checks=checks,
+        fit=fitted,
+        files=digests_of_folder(out_dir),
+        time_s=time.monotonic() - started,
+    ).write(out_dir / "prepared.json")
+
+
+def _samples(model: Model, params: Params) -> tuple[dict[str, Samples], dict[str, object]]:
+    seed, share = params.run.seed, params.profile.data
+    if model.dataset is None:
+        raw = model.example_samples(EXAMPLE_COUNT, seed)
+        return {"evaluation": Samples(raw, np.zeros(EXAMPLE_COUNT, dtype=np.int64))}, {}
+    train_count = max(model.dataset.calibration, round(model.dataset.train * share.train_fraction))
+    splits: Splits = model.dataset.load(
+        train_count, max(1, round(model.dataset.test * share.evaluation_fraction)), seed
+    )
+    parts = {"train": splits.train, "evaluation": splits.evaluation, "calibration": splits.calibration}
+    return {name: Samples(model.encode_samples(part.raw), part.labels) for name, part in parts.items()}, splits.checks
+
+
+def _fitted(model: Model, samples: dict[str, Samples], seed: int, out_dir: Path) -> dict[str, object]:
+    """Fit the module where there is something to fit, and store it."""
+    import torch
+
+    from inferlab.train.fit import fit
+
+    torch.manual_seed(seed)
+    module = model.pretrained()
+    result: dict[str, object] = {}
+    if model.fit is not None and "train" in samples:
+        result = {**fit(module, model, samples["train"], model.fit, seed, f"fit {model.name}")}
+    save_module(module, out_dir)
+    return result

@@ -1,0 +1,130 @@
+import os
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inferlab.errors import Unsupported
+from inferlab.models.base import Model
+from inferlab.targets.cpu_openvino import CpuOpenVino, has_vnni, import_openvino
+from inferlab.targets.loading import SessionFactory
+from inferlab.targets.source import Source
+from targets.conftest import Compile
+from targets.tiny import expected
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_batches_of_any_size_up_to_the_largest(tiny: Model, compile_tiny: Compile, batch: int) -> None:
+    folder, record = compile_tiny("cpu-openvino")
+    assert record.batch_sizes == (1, 4)
+    session = SessionFactory(folder, tiny, cores=(0,))()
+    inputs = tiny.preprocess(tiny.example_samples(batch, seed=3))
+    logits = session.run(inputs)["logits"]
+    assert logits.shape == (batch, 4)
+    np.testing.assert_allclose(logits, expected(tiny, inputs), atol=1e-5)
+
+
+def test_a_larger_batch_is_refused(tiny: Model, compile_tiny: Compile) -> None:
+    folder, _ = compile_tiny("cpu-openvino")
+    session = SessionFactory(folder, tiny, cores=(0,))()
+    with pytest.raises(ValueError, match="a batch of 5 is not allowed; allowed: 1 to 4"):
+        session.run(tiny.preprocess(tiny.example_samples(5, seed=3)))
+
+
+def test_outputs_belong_to_the_caller(tiny: Model, compile_tiny: Compile) -> None:
+    folder, _ = compile_tiny("cpu-openvino")
+    session = SessionFactory(folder, tiny, cores=(0,))()
+    first = session.run(tiny.preprocess(tiny.example_samples(1, seed=3)))["logits"]
+    kept = first.copy()
+    session.run(tiny.preprocess(tiny.example_samples(1, seed=4)))
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_inputs_are_taken_as_they_come(tiny: Model, compile_tiny: Compile) -> None:
+    """Read-only, of another type, and not contiguous."""
+    folder, _ = compile_tiny("cpu-openvino")
+    session = SessionFactory(folder, tiny, cores=(0,))()
+    inputs = tiny.preprocess(tiny.example_samples(1, seed=3))
+    picture = inputs["picture"]
+    read_only = np.frombuffer(picture.tobytes(), dtype=np.float32).reshape(picture.shape)
+    for array in (read_only, picture.astype(np.float64), np.asfortranarray(picture)):
+        np.testing.assert_allclose(session.run({"picture": array})["logits"], expected(tiny, inputs), atol=1e-5)
+
+
+def test_int8_engages_and_keeps_the_labels(tiny: Model, compile_tiny: Compile) -> None:
+    folder, record = compile_tiny("cpu-openvino", "int8-static")
+    assert record.engagement is not None
+    assert record.engagement.operators == 2
+    assert record.engagement.low_precision_operators >= 1
+    assert record.engagement.low_precision_mac_share is not None
+    assert record.engagement.low_precision_mac_share > 0.9
+    assert set(record.versions) == {"openvino", "nncf", "torch"}
+    inputs = tiny.preprocess(tiny.example_samples(4, seed=3))
+    logits = SessionFactory(folder, tiny, cores=(0,))().run(inputs)["logits"]
+    np.testing.assert_allclose(logits, expected(tiny, inputs), atol=0.05)
+
+
+def test_fp32_stays_fp32(tiny: Model, compile_tiny: Compile) -> None:
+    """Also on CPUs where OpenVINO would choose bf16."""
+    folder, record = compile_tiny("cpu-openvino")
+    assert record.engagement is not None
+    assert (record.engagement.operators, record.engagement.low_precision_operators) == (2, 0)
+    assert (folder / "model.bin").stat().st_size >= 4 * (8 * 27 + 8 + 4 * 8 + 4)
+
+
+def test_int8_without_calibration_is_unsupported(tiny: Model, optimized_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="needs calibration data"):
+        CpuOpenVino().compile(tiny, Source(tiny, optimized_dir), "int8-static", None, (1,), tmp_path)
+
+
+def test_threads_stay_on_the_cores_of_the_process(tiny: Model, compile_tiny: Compile) -> None:
+    """Also where another thread than the one that loaded calls `run`, as a batcher does."""
+    folder, _ = compile_tiny("cpu-openvino")
+    before = os.sched_getaffinity(0)
+    core = min(before)
+    masks: list[set[int]] = []
+
+    def work() -> None:
+        os.sched_setaffinity(0, {core})
+        known = {int(path.name) for path in Path("/proc/self/task").iterdir()}
+        session = SessionFactory(folder, tiny, cores=(core,))()
+        inputs = tiny.preprocess(tiny.example_samples(4, seed=3))
+        caller = threading.Thread(target=session.run, args=(inputs,))
+        caller.start()
+        caller.join()
+        session.run(inputs)
+        new = {int(path.name) for path in Path("/proc/self/task").iterdir()} - known
+        masks.extend(os.sched_getaffinity(task) for task in new | {threading.get_native_id()})
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert masks
+    assert all(mask == {core} for mask in masks)
+    assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected_answer"),
+    [("sse2 avx2 avx512f avx512bw", False), ("avx2 avx_vnni", True), ("avx512f avx512_vnni", True), ("amx_int8", True)],
+)
+def test_vnni_is_read_from_the_flags(flags: str, expected_answer: bool) -> None:
+    assert has_vnni(f"model name\t: a CPU with avx_vnni in its name\nflags\t\t: fpu {flags}\n\n") == expected_answer
+
+
+def test_telemetry_cannot_be_imported() -> None:
+    import_openvino()
+    assert sys.modules["openvino_telemetry"] is None
+    from openvino.tools.ovc import telemetry_utils
+
+    assert telemetry_utils.tm.__name__.endswith("telemetry_stub")
+
+
+def test_a_closed_session_frees_its_requests(tiny: Model, compile_tiny: Compile) -> None:
+    folder, _ = compile_tiny("cpu-openvino")
+    session = SessionFactory(folder, tiny, cores=(0,))()
+    session.close()
+    with pytest.raises(ValueError, match="closed"):
+        session.run(tiny.preprocess(tiny.example_samples(1, seed=3)))
