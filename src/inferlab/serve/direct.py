@@ -6,6 +6,7 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING, Any
 
+from inferlab.child import keep_freed_memory
 from inferlab.load.loops import Reply, clock, offer
 from inferlab.load.summary import summarize
 from inferlab.load.timings import UNTOLD, ServerTimings
@@ -28,6 +29,7 @@ def serve_direct(connection: Connection, hosted: Hosted) -> None:
 
     from inferlab.serve.batcher import Batcher
 
+    keep_freed_memory()
     batcher = Batcher(hosted.session_factory(), hosted.batching, hosted.max_batch_size)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.get_loop().call_soon(batcher.start)

@@ -10,6 +10,8 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inferlab.child import keep_freed_memory
+
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
@@ -35,11 +37,12 @@ class Hosted:
 
 def serve_fastapi(connection: Connection, hosted: Hosted) -> None:
     """inferlab's own server: a batcher behind the Open Inference Protocol."""
+    keep_freed_memory()
     _run(_serve_batched(connection, hosted))
 
 
 def serve_fastapi_plain(connection: Connection, hosted: Hosted) -> None:
-    """The ordinary handler; it knows no batching."""
+    """The ordinary handler; it knows no batching, and its memory is the allocator's default as most people have it."""
     _run(_serve_plain(connection, hosted))
 
 

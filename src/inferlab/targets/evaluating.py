@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferlab.child import HANDSHAKE_TIMEOUT_S, TERMINATE_GRACE_S, Child
+from inferlab.child import HANDSHAKE_TIMEOUT_S, TERMINATE_GRACE_S, Child, keep_freed_memory
 from inferlab.errors import DataError
 from inferlab.models.base import Model
 from inferlab.progress import progress
@@ -34,9 +33,6 @@ BATCHES_AT_A_TIME = 16
 """How many batches go to a worker in one message: few messages, and progress every second or so."""
 CHUNKS_AHEAD = 2
 """A worker finds its next chunk waiting when it has done one."""
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Numbers of glibc's malloc.h."""
-KEPT_BYTES = 2**30
 
 
 def evaluate(artifact_dir: Path, model: Model, prepared_dir: Path, out_dir: Path) -> QualityRecord:
@@ -114,7 +110,7 @@ def evaluation_worker(connection: Connection, factory: SessionFactory, batch_siz
     """Label what comes over the pipe, chunk by chunk, until it is closed."""
     import numpy as np
 
-    _keep_freed_memory()
+    keep_freed_memory()
     model = factory.model
     session = factory()
     while True:
@@ -127,18 +123,6 @@ def evaluation_worker(connection: Connection, factory: SessionFactory, batch_siz
                 inputs = model.without_padding(inputs)
             predicted.append(model.predictions(session.run(inputs)))
         connection.send(np.concatenate(predicted))
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep freed memory (mallopt(3)), since quality does not depend on it and time does.
-
-    By default each large tensor of PyTorch eager is mapped and unmapped, whose page faults were 40 % of the time that
-    efficientnet-lite0 took. Served sessions run with the default.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def _in_turn(children: Sequence[Child], chunks: Sequence[dict[str, np.ndarray]]) -> Iterator[Any]:
