@@ -222,7 +222,7 @@ REQUEST_COLUMNS: dict[str, str] = {
     "machine_id": "category",
     "round": "int16",
     "attempt": "int16",
-    "warmup": "bool",
+    "warmup": "bool",  # not measured: warm-up, or load kept up until the last measured request is done
     "scheduled_s": "float32",
     "sent_s": "float32",
     "first_byte_s": "float32",

@@ -73,29 +73,36 @@ async def offer(block: Block, send: Send, on_measured: Callable[[], None]) -> Of
 async def _closed(block: Block, load: ClosedLoad, send: Send, start_s: float) -> Offered:
     """Each caller's next request is due when its previous one is done, and none is left unfinished.
 
-    Every caller sends at least one measured request, however long its last one of the warm-up took.
+    Every caller sends at least one measured request, however long its last one of the warm-up took. One that has done
+    its last measured request goes on with unmeasured ones, marked like those of the warm-up, until all others have
+    too: else the last requests of a slow server would find it less busy than the scenario says.
     """
     rows: list[Row] = []
     measured_from_s = start_s + block.warmup_s
     end_s = measured_from_s + block.block_s
     sent = measured = 0
+    measuring = load.callers
 
     async def call(caller: int) -> None:
-        nonlocal sent, measured
+        nonlocal sent, measured, measuring
         scheduled_s = start_s
         own_measured = 0
+        done = False
         while True:
-            warmup = scheduled_s < measured_from_s
-            if not warmup:
-                if (own_measured and scheduled_s >= end_s) or measured == block.max_requests:
-                    return
+            unmeasured = done or scheduled_s < measured_from_s
+            if not unmeasured and ((own_measured and scheduled_s >= end_s) or measured == block.max_requests):
+                unmeasured = done = True
+                measuring -= 1
+            if done and measuring == 0:
+                return
+            if not unmeasured:
                 measured += 1
                 own_measured += 1
             sent += 1
             sent_s = clock()
             reply = await send(sent - 1)
             done_s = clock()
-            rows.append(Row(caller, warmup, scheduled_s, sent_s, done_s, reply))
+            rows.append(Row(caller, unmeasured, scheduled_s, sent_s, done_s, reply))
             scheduled_s = done_s
 
     async with asyncio.TaskGroup() as group:

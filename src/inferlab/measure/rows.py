@@ -103,6 +103,9 @@ def block_row(
     reason, advice = why_invalid(evidence, limits)
     if result.first_error:
         reason = f"{reason} (first: {result.first_error})"
+    # CPU time is counted while measured requests are under way, and so are the unmeasured ones answered meanwhile.
+    in_window = (result.columns["status"] == "ok") & (result.columns["done_s"] >= key["warmup_s"])
+    answered_meanwhile = int(in_window.sum())
     batch_size = columns["batch_size"][answered & (columns["batch_size"] > 0)]
     row = {
         **key,
@@ -119,7 +122,7 @@ def block_row(
         "latency_max_s": float(latency_s.max()) if len(latency_s) else math.nan,
         "batch_size_mean": _mean(batch_size),
         "cores_granted": cores_granted,
-        "cpu_s_per_request": account["cpu_s"] / evidence.requests_ok if evidence.requests_ok else math.nan,
+        "cpu_s_per_request": account["cpu_s"] / answered_meanwhile if answered_meanwhile else math.nan,
         "accelerator_utilization_percent": math.nan,
         "energy_j": math.nan,
         "client_cpu_percent": client_cpu_percent,

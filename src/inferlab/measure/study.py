@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from inferlab.errors import MeasurementError
-from inferlab.load.arrivals import Arrivals, ConstantArrivals
+from inferlab.load.arrivals import ConstantArrivals
 from inferlab.load.block import Block, BlockResult, ClosedLoad, OpenLoad
 from inferlab.load.process import ignore_phase
 from inferlab.measure.host import Host
@@ -18,6 +18,9 @@ from inferlab.measure.rows import Observer, block_row, request_rows
 from inferlab.measure.validity import Limits
 from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, PlannedConfiguration
 from inferlab.studies.base import OpenLoop, Scenario
+
+LEAST_OPEN_REQUESTS = 6
+"""A block of an open loop lasts at least until so many requests are due, however low the rate."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +87,14 @@ def _warm_up(
     """
     most = max((scenario.callers for scenario in scenarios.values() if not isinstance(scenario, OpenLoop)), default=1)
     crowd = Block(ClosedLoad(most), 0, settings.warmup_s, settings.timeout_s, settings.max_requests, settings.seed)
-    block = Block(ClosedLoad(1), 0, settings.block_s, settings.timeout_s, settings.max_requests, settings.seed)
+    alone = Block(ClosedLoad(1), 0, settings.block_s, settings.timeout_s, settings.max_requests, settings.seed)
     slowest_per_s = float("inf")
     for name, (_, host) in hosts.items():
-        result = host.run(block, ignore_phase)
+        host.run(crowd, ignore_phase)
+        result = host.run(alone, ignore_phase)
         if not result.throughput_per_s > 0:
             raise MeasurementError(f"{name} answers no request: {result.first_error}")
         slowest_per_s = min(slowest_per_s, result.throughput_per_s)
-        host.run(crowd, ignore_phase)
     return slowest_per_s
 
 
@@ -127,14 +130,15 @@ class _Runner:
     def _load(self, scenario: Scenario, number: int) -> Block:
         settings = self._settings
         load: ClosedLoad | OpenLoad
+        block_s = settings.block_s
         if isinstance(scenario, OpenLoop):
-            arrivals: Arrivals = ConstantArrivals(scenario.share_of_slowest * self._slowest_per_s)
-            load = OpenLoad(arrivals)
+            rate_per_s = scenario.share_of_slowest * self._slowest_per_s
+            load = OpenLoad(ConstantArrivals(rate_per_s))
+            block_s = max(block_s, LEAST_OPEN_REQUESTS / rate_per_s)
         else:
             load = ClosedLoad(scenario.callers)
-        return Block(
-            load, settings.warmup_s, settings.block_s, settings.timeout_s, settings.max_requests, settings.seed + number
-        )
+        seed = settings.seed + number
+        return Block(load, settings.warmup_s, block_s, settings.timeout_s, settings.max_requests, seed)
 
     def _key(self, row: PlannedConfiguration, scenario: str, number: int, attempt: int, order: int) -> dict[str, Any]:
         settings = self._settings

@@ -35,11 +35,35 @@ def test_closed_loop_marks_what_was_due_in_the_warm_up_and_finishes_what_is_unde
     sent: list[int] = []
     offered = run(Block(ClosedLoad(4), 0.03, 0.05, 1.0), sleeper(0.004, sent))
     assert {row.warmup for row in offered.rows} == {True, False}
-    assert all(row.warmup == (row.scheduled_s < offered.measured_from_s) for row in offered.rows)
-    assert all(row.scheduled_s < offered.window_end_s for row in offered.rows)
+    measured = [row for row in offered.rows if not row.warmup]
+    assert all(offered.measured_from_s <= row.scheduled_s < offered.window_end_s for row in measured)
     assert len(offered.rows) == len(sent)
     assert sent == list(range(len(sent)))
     assert offered.end_s == max(row.done_s for row in offered.rows)
+
+
+def test_measured_requests_find_a_busy_server_until_the_last_one() -> None:
+    under_way = 0
+    seen: list[int] = []
+
+    async def run_one_at_a_time() -> Offered:
+        turn = asyncio.Lock()
+
+        async def send(number: int) -> Reply:
+            nonlocal under_way
+            under_way += 1
+            async with turn:
+                seen.append(under_way)
+                await asyncio.sleep(0.005)
+            under_way -= 1
+            return Reply(clock(), "ok")
+
+        return await offer(Block(ClosedLoad(4), 0.03, 0.02, 1.0), send, lambda: None)
+
+    offered = asyncio.run(run_one_at_a_time())
+    last = max(number for number, row in enumerate(offered.rows) if not row.warmup)
+    assert all(count == 4 for count in seen[4 : last + 1])
+    assert any(row.warmup and row.scheduled_s >= offered.window_end_s for row in offered.rows)
 
 
 @pytest.mark.parametrize("load", [ClosedLoad(4), OpenLoad(ConstantArrivals(2000.0))])
