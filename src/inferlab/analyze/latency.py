@@ -7,7 +7,7 @@ import numpy as np
 from inferlab.analyze.paper import paper_values
 from inferlab.analyze.results import pooled_latencies
 from inferlab.analyze.rows import KEYS, Row, table
-from inferlab.analyze.statistics import geometric_interval
+from inferlab.analyze.statistics import geometric_interval, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +41,11 @@ QUANTILE_KEYS = tuple(name for name in KEYS if name not in ("outcome", "reason",
 
 
 def latency_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
-    """One line a row. Mean, standard deviation and percentiles are of all requests outside the warm-up, pooled.
+    """One line a row. The mean, with its t interval, is over the rounds' means.
 
-    `requests_failed` counts errors, time-outs and rejections in all blocks, also those that were tried again. The
-    interval of the mean (median) is the t interval of the logarithms of each round's mean (median).
+    The median is the geometric mean of the rounds' medians, with the t interval of their logarithms. The standard
+    deviation and the upper percentiles are of all measured requests, pooled, since a round has too few for them.
+    `requests_failed` counts errors, time-outs and rejections in all blocks, also those that were tried again.
     """
     return table(rows, COLUMNS, [_values(row, confidence) for row in rows])
 
@@ -76,22 +77,20 @@ def _values(row: Row, confidence: float) -> dict[str, Any]:
     if not row.measured:
         return values
     latencies = _latencies(row)
-    mean = geometric_interval(row.by_round("latency_mean_s").to_numpy(), confidence)
+    mean = mean_interval(row.by_round("latency_mean_s").to_numpy(), confidence)
     median = geometric_interval(row.by_round("latency_p50_s").to_numpy(), confidence)
     values |= {
         "requests": latencies.size,
+        "latency_mean_s": mean.value,
         "latency_mean_low_s": mean.low,
         "latency_mean_high_s": mean.high,
+        "latency_p50_s": median.value,
         "latency_p50_low_s": median.low,
         "latency_p50_high_s": median.high,
         "batch_size_mean": float(row.by_round("batch_size_mean").mean()),
     }
     if latencies.size > 1:
-        values |= {
-            "latency_mean_s": float(latencies.mean()),
-            "latency_std_s": float(latencies.std(ddof=1)),
-            "latency_p50_s": float(np.quantile(latencies, 0.5)),
-        }
+        values["latency_std_s"] = float(latencies.std(ddof=1))
     if latencies.size >= MINIMUM_FOR_P95:
         values["latency_p95_s"] = float(np.quantile(latencies, 0.95))
     if latencies.size >= MINIMUM_FOR_P99:

@@ -1,5 +1,7 @@
 """The page of comparisons: verdicts, the noise floor, and the interactions of precision, batching and path."""
 
+import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import VERDICT_COLOURS, figure_html, theme, with_labels
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METRIC_LABELS = {"latency_p50_s": "p50 latency", "throughput_per_s": "throughput"}
-MOST_TICKS = 7
+LEAST_GAP = 0.09
+"""Between two numbers of an axis, as a share of its length."""
 RATIO_LADDERS = (
     [round(0.8 + 0.05 * step, 2) for step in range(9)],
     [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2],
@@ -168,12 +171,14 @@ def _forest(frame: "pd.DataFrame", title: str, report: Report) -> str:
 
 
 def _ratio_ticks(axis: Any, panel: "pd.DataFrame") -> None:
-    """Round ratios that cover the panel: the densest ladder of which at most seven rungs fit."""
+    """Round ratios that cover the panel: the densest ladder whose rungs leave room for their numbers."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     low, high = min(panel["ratio_low"].min(), 1.0), max(panel["ratio_high"].max(), 1.0)
+    room = LEAST_GAP * math.log(high / low)
     inside = [[tick for tick in ladder if low * 0.95 <= tick <= high * 1.05] for ladder in RATIO_LADDERS]
-    ticks = next((found for found in inside if len(found) <= MOST_TICKS), inside[-1])
+    roomy = (found for found in inside if all(math.log(b / a) >= room for a, b in pairwise(found)))
+    ticks = next(roomy, inside[-1])
     axis.xaxis.set_major_locator(FixedLocator(ticks))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

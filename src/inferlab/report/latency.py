@@ -36,7 +36,7 @@ def latency_tables(report: Report, study: str = STUDY) -> Fragment:
             columns = _columns(report, list(of_model["scenario"].unique()))
             notes = [
                 "Latency in milliseconds for each request, queueing included, counted from its scheduled time; closed "
-                "loop. Percentiles are of all requests outside the warm-up; the interval is over rounds.",
+                "loop. Mean, p50 and interval are over rounds; SD, p95 and p99 are of all measured requests.",
                 f"{rounds_note(of_model)} {_failures(of_model)} {noise_note(noise, study, str(model))}",
                 "Paper: AWS Inferentia; its model, batch size and number of callers are not stated.",
             ]

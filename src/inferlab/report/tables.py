@@ -64,7 +64,7 @@ def render(
         table = table.tab_style(grey, [loc.body(rows=muted), loc.stub(rows=muted)])
     table = table.tab_options(
         table_font_names=[FONT],
-        table_font_size="13px",
+        table_font_size="12px",
         data_row_padding="4px",
         row_group_font_weight="600",
         row_group_background_color="#f3f4f6",

@@ -29,7 +29,8 @@ def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
             notes = [
                 "CPU: percent of the cores granted to the server, mean over rounds with its interval; a saturated core "
                 "reads 100 % whatever it runs, so compare CPU time per request at the common rate. CPU time per "
-                "request: geometric mean over rounds.",
+                "request: geometric mean over rounds. On the path direct the callers run in the server's process, so "
+                "that its CPU time includes theirs.",
                 "Memory: peak proportional set size (PSS) of the server's processes, and its share of the machine's "
                 "memory, under the scenario with most callers. Accelerator: busy percent as its vendor counts it.",
                 f"{_rates(of_model)} {rounds_note(of_model)} {noise_note(noise, study, str(model))}",

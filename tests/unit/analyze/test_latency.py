@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pytest
+from scipy import stats
 
 from inferlab.analyze.latency import QUANTILES, latency_quantiles, latency_table
 from inferlab.analyze.results import ResultSet
@@ -16,11 +18,18 @@ def of_cell(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[same & (frame["scenario"] == scenario)]
 
 
-def test_values_are_of_the_pooled_requests_outside_the_warm_up(rows: list[Row], results: ResultSet) -> None:
+def test_mean_and_median_are_over_rounds_and_the_rest_of_the_pooled_requests(
+    rows: list[Row], results: ResultSet
+) -> None:
     line = of_cell(latency_table(rows, 0.95)).iloc[0]
     pooled = results.latencies[CELL]["latency_s"].to_numpy()
     assert line["requests"] == pooled.size == 6 * 37
-    assert line["latency_mean_s"] == pooled.mean()
+    row = next(row for row in rows if (row.keys["study"], row.keys["configuration"], row.keys["scenario"]) == CELL)
+    means, medians = row.by_round("latency_mean_s"), row.by_round("latency_p50_s")
+    assert line["latency_mean_s"] == pytest.approx(means.mean())
+    assert line["latency_p50_s"] == pytest.approx(np.exp(np.log(medians).mean()))
+    half = stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means))
+    assert line["latency_mean_high_s"] == pytest.approx(means.mean() + half)
     assert line["latency_std_s"] == pooled.std(ddof=1)
     assert line["latency_p95_s"] == np.quantile(pooled, 0.95)
     assert line["latency_p50_low_s"] < line["latency_p50_s"] < line["latency_p50_high_s"]
