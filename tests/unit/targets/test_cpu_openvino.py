@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from inferlab.errors import Unsupported
-from inferlab.models.base import Model
+from inferlab.models.base import MODELS, Model
+from inferlab.optimize.export import export_program
 from inferlab.targets.cpu_openvino import CpuOpenVino, has_vnni, import_openvino
 from inferlab.targets.loading import SessionFactory
-from inferlab.targets.source import Source
+from inferlab.targets.source import PROGRAM_FILE, Source
 from targets.conftest import Compile
 from targets.tiny import expected
 
@@ -24,6 +25,16 @@ def test_batches_of_any_size_up_to_the_largest(tiny: Model, compile_tiny: Compil
     logits = session.run(inputs)["logits"]
     assert logits.shape == (batch, 4)
     np.testing.assert_allclose(logits, expected(tiny, inputs), atol=1e-5)
+
+
+def test_a_model_without_operators_has_nothing_to_compile(tmp_path: Path) -> None:
+    import torch
+
+    noop = MODELS.get("noop")(name="noop", family="noop")
+    example = tuple(torch.from_numpy(array) for array in noop.preprocess(noop.example_samples(2, seed=1)).values())
+    export_program(noop.architecture(), tuple(spec.name for spec in noop.inputs), example, tmp_path / PROGRAM_FILE)
+    with pytest.raises(Unsupported, match="noop has no convolution or matrix product"):
+        CpuOpenVino().compile(noop, Source(noop, tmp_path), "fp32", None, (1,), tmp_path)
 
 
 def test_a_larger_batch_is_refused(tiny: Model, compile_tiny: Compile) -> None:
