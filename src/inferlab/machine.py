@@ -1,7 +1,5 @@
 """What machine is this: hardware id, environment id, core plan. Facts that vary from minute to minute are not here."""
 
-import hashlib
-import json
 import os
 import platform
 import re
@@ -9,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from inferlab.records import Accelerator, CorePlan, MachineRecord
+from inferlab.records import Accelerator, CorePlan, MachineRecord, digest_of
 
 CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
 
@@ -56,8 +54,8 @@ def describe_machine(accelerators: Sequence[Accelerator]) -> MachineRecord:
         {
             **hardware,
             **software,
-            "machine_id": f"{name}-{_short_digest(hardware)}",
-            "environment_id": f"py{platform.python_version()}-torch{torch}-{_short_digest(software)}",
+            "machine_id": f"{name}-{digest_of(hardware)[:8]}",
+            "environment_id": f"py{platform.python_version()}-torch{torch}-{digest_of(software)[:8]}",
             "core_plan": plan_cores(groups),
         }
     )
@@ -115,7 +113,3 @@ def plan_cores(groups: Sequence[Sequence[int]]) -> CorePlan:
 def _slug(text: str) -> str:
     plain = re.sub(r"\(.*?\)|processor|cpu|@.*", " ", text.lower())
     return "-".join(re.findall(r"[a-z0-9]+", plain))[:40] or "machine"
-
-
-def _short_digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
