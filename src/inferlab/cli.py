@@ -28,7 +28,6 @@ ROOT = Path()
 
 Model = Annotated[str, typer.Option(help="A row of params.yaml models.")]
 Optimization = Annotated[str, typer.Option(help="A row of params.yaml optimizations.")]
-Target = Annotated[str, typer.Option(help="A registered target.")]
 Study = Annotated[str, typer.Option(help="A row of params.yaml studies.")]
 Notebook = Annotated[str, typer.Option(help="A notebook in notebooks/, without its suffix.")]
 
@@ -76,15 +75,15 @@ def optimize(model: Model, optimization: Optimization) -> None:
 
 
 @app.command(name="compile")
-def compile_(model: Model, optimization: Optimization, target: Target) -> None:
-    """Compile an optimized model for a target: build/artifacts/."""
-    _stage("compile", model=model, optimization=optimization, target=target)
+def compile_(model: Model, optimization: Optimization) -> None:
+    """Compile an optimized model for each target of the run: build/artifacts/."""
+    _stage("compile", model=model, optimization=optimization)
 
 
 @app.command()
-def evaluate(model: Model, optimization: Optimization, target: Target) -> None:
-    """Measure the quality of an artifact on labelled data: results/quality/."""
-    _stage("evaluate", model=model, optimization=optimization, target=target)
+def evaluate(model: Model, optimization: Optimization) -> None:
+    """Measure the quality of each target's artifact on labelled data: results/quality/."""
+    _stage("evaluate", model=model, optimization=optimization)
 
 
 @app.command()

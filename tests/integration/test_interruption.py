@@ -50,7 +50,7 @@ def ready(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     finish(inferlab(root, "prepare", "--model", "noop"))
     for optimization in ("original", "quantized", "pruned"):
         finish(inferlab(root, "optimize", "--model", "noop", "--optimization", optimization))
-        finish(inferlab(root, "compile", "--model", "noop", "--optimization", optimization, "--target", "cpu-eager"))
+        finish(inferlab(root, "compile", "--model", "noop", "--optimization", optimization))
     finish(inferlab(root, "plan", "--study", "serving", "--model", "noop"))
     return root
 

@@ -1,20 +1,26 @@
-"""compile@model-optimization-target: an optimized model as a target's artifact, or the reason why there is none."""
+"""compile@model-optimization: an optimized model as each target's artifact, or the reason why there is none."""
 
 from pathlib import Path
 
 from inferlab.params import Params
+from inferlab.progress import progress
 from inferlab.records import OptimizationRecord
-from inferlab.targets.compiling import compile_artifact
+from inferlab.targets.base import TARGETS
+from inferlab.targets.compiling import compile_apart, compile_artifact
 
 
-def run(params: Params, root: Path, model: str, optimization: str, target: str) -> None:
-    """Write build/artifacts/<model>/<optimization>/<target>/."""
+def run(params: Params, root: Path, model: str, optimization: str) -> None:
+    """Write build/artifacts/<model>/<optimization>/<target>/ for every target of the run.
+
+    CPU targets share this process, and so what all of them import; an accelerator gets a process of its own, since a
+    device belongs to the process that first touched it.
+    """
     optimized_dir = root / "build" / "optimized" / model / optimization
-    compile_artifact(
-        params.models[model],
-        OptimizationRecord.read(optimized_dir / "optimization.json"),
-        optimized_dir,
-        target,
-        params.compile.batch_sizes,
-        root / "build" / "artifacts" / model / optimization / target,
-    )
+    record = OptimizationRecord.read(optimized_dir / "optimization.json")
+    with progress(len(params.run.targets), f"compile {model} {optimization}") as advance:
+        for name in params.run.targets:
+            target = TARGETS.get(name)()
+            compiling = compile_artifact if target.on_cpu or not target.probe().available else compile_apart
+            out_dir = root / "build" / "artifacts" / model / optimization / name
+            compiling(params.models[model], record, optimized_dir, name, params.compile.batch_sizes, out_dir)
+            advance(1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
+from inferlab.child import TERMINATE_GRACE_S, Child
 from inferlab.errors import Unsupported
 from inferlab.models.base import Model
 from inferlab.records import ArtifactRecord, OptimizationRecord, digests_of_folder
@@ -16,6 +20,8 @@ from inferlab.targets.operators import engagement_of
 from inferlab.targets.source import Source
 
 MANIFEST = "artifact.json"
+LONGEST_BUILD_S = 6 * 3600.0
+"""Compilers of accelerators can take an hour for a large model; one that is silent for longer hangs."""
 
 
 def compile_artifact(
@@ -48,6 +54,29 @@ def compile_artifact(
     return record
 
 
+def compile_apart(
+    model: Model,
+    optimization: OptimizationRecord,
+    optimized_dir: Path,
+    target_name: str,
+    batch_sizes: Sequence[int],
+    out_dir: Path,
+) -> ArtifactRecord:
+    """Do the same as `compile_artifact` in a fresh process that may use every core, and raise what it raises there."""
+    arguments = (model, optimization, optimized_dir.resolve(), target_name, tuple(batch_sizes), out_dir.resolve())
+    child = Child(f"compiler for {target_name}", compile_worker, arguments, sorted(os.sched_getaffinity(0)))
+    try:
+        record: ArtifactRecord = child.receive(LONGEST_BUILD_S, "compiling")
+    finally:
+        child.stop(grace_s=TERMINATE_GRACE_S)
+    return record
+
+
+def compile_worker(connection: Connection, *arguments: Any) -> None:
+    """Send the record of what `compile_artifact` makes of the arguments."""
+    connection.send(compile_artifact(*arguments))
+
+
 def _built(
     target: Target,
     model: Model,
@@ -73,7 +102,7 @@ def _built(
     if refusal is not None:
         return nothing.model_copy(update={"reason": refusal})
     source = Source(model, optimized_dir)
-    # Every cell is a process of its own; what all targets import and read first is no part of their build time.
+    # What all targets import and read first is no part of their build time.
     source.program  # noqa: B018
     calibration = source.calibration if optimization.precision == "int8-static" else None
     started = time.perf_counter()

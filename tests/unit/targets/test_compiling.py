@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,7 +9,7 @@ from inferlab.errors import ArtifactError, UnknownNameError, Unsupported
 from inferlab.models.base import Model
 from inferlab.records import ArtifactRecord, check_digests
 from inferlab.targets.base import TARGETS, Availability, Built, Target
-from inferlab.targets.compiling import compile_artifact
+from inferlab.targets.compiling import compile_apart, compile_artifact
 from inferlab.targets.operators import OperatorEvidence
 from targets.conftest import Compile
 from targets.tiny import optimized
@@ -138,3 +139,20 @@ def test_here_accelerators_are_unavailable_with_reason_and_hint(compile_tiny: Co
         assert record.outcome == "unavailable"
         assert record.reason
         assert record.hint
+
+
+def test_an_accelerator_is_compiled_for_in_another_process(
+    tiny: Model, optimized_dir: Path, neuron_device: None, tmp_path: Path
+) -> None:
+    record = compile_apart(tiny, optimized(), optimized_dir, "inf2-neuronx", (1, 2), tmp_path / "apart")
+    assert (record.outcome, record.provenance, record.batch_sizes) == ("measured", "fake", (1, 2))
+    assert record == ArtifactRecord.read(tmp_path / "apart" / "artifact.json")
+    assert "torch_neuronx" not in sys.modules
+
+
+def test_what_fails_in_the_other_process_is_raised_here(
+    tiny: Model, optimized_dir: Path, neuron_device: None, tmp_path: Path
+) -> None:
+    with pytest.raises(ArtifactError, match=r"program\.pt2 is missing"):
+        compile_apart(tiny, optimized(), tmp_path / "nowhere", "inf2-neuronx", (1,), tmp_path / "apart")
+    assert not (tmp_path / "apart").exists()

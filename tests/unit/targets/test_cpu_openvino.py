@@ -1,11 +1,13 @@
 import os
 import sys
 import threading
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inferlab.child import Child
 from inferlab.errors import Unsupported
 from inferlab.models.base import MODELS, Model
 from inferlab.optimize.export import export_program
@@ -13,7 +15,7 @@ from inferlab.targets.cpu_openvino import CpuOpenVino, has_vnni, import_openvino
 from inferlab.targets.loading import SessionFactory
 from inferlab.targets.source import PROGRAM_FILE, Source
 from targets.conftest import Compile
-from targets.tiny import expected
+from targets.tiny import TinyModel, expected
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
@@ -90,31 +92,27 @@ def test_int8_without_calibration_is_unsupported(tiny: Model, optimized_dir: Pat
         CpuOpenVino().compile(tiny, Source(tiny, optimized_dir), "int8-static", None, (1,), tmp_path)
 
 
-def test_threads_stay_on_the_cores_of_the_process(tiny: Model, compile_tiny: Compile) -> None:
-    """Also where another thread than the one that loaded calls `run`, as a batcher does."""
+def affinities(connection: Connection, folder: Path, core: int) -> None:
+    """Send the cores of every thread, once a thread that did not load the session has called `run`, as batchers do."""
+    session = SessionFactory(folder, TinyModel(), cores=(core,))()
+    inputs = TinyModel().preprocess(TinyModel().example_samples(4, seed=3))
+    caller = threading.Thread(target=session.run, args=(inputs,))
+    caller.start()
+    caller.join()
+    session.run(inputs)
+    connection.send([os.sched_getaffinity(int(path.name)) for path in Path("/proc/self/task").iterdir()])
+
+
+def test_threads_stay_on_the_cores_of_the_process(compile_tiny: Compile) -> None:
     folder, _ = compile_tiny("cpu-openvino")
-    before = os.sched_getaffinity(0)
-    core = min(before)
-    masks: list[set[int]] = []
-
-    def work() -> None:
-        os.sched_setaffinity(0, {core})
-        known = {int(path.name) for path in Path("/proc/self/task").iterdir()}
-        session = SessionFactory(folder, tiny, cores=(core,))()
-        inputs = tiny.preprocess(tiny.example_samples(4, seed=3))
-        caller = threading.Thread(target=session.run, args=(inputs,))
-        caller.start()
-        caller.join()
-        session.run(inputs)
-        new = {int(path.name) for path in Path("/proc/self/task").iterdir()} - known
-        masks.extend(os.sched_getaffinity(task) for task in new | {threading.get_native_id()})
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    worker.join()
-    assert masks
+    core = min(os.sched_getaffinity(0))
+    child = Child("session", affinities, (folder, core), (core,))
+    try:
+        masks = child.receive(60, "running")
+    finally:
+        child.stop(grace_s=5)
+    assert len(masks) > 1
     assert all(mask == {core} for mask in masks)
-    assert os.sched_getaffinity(0) == before
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,28 @@
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pyarrow import parquet
 from statsmodels.stats.proportion import proportion_confint
 
+from inferlab.child import Child
 from inferlab.data.base import Samples
 from inferlab.errors import ArtifactError, DataError
 from inferlab.models.base import Model
 from inferlab.records import QualityRecord, digest_of
-from inferlab.targets.evaluating import BATCHES_AT_A_TIME, evaluate
+from inferlab.targets.evaluating import BATCHES_AT_A_TIME, Evaluator
 from targets.conftest import Compile
 from targets.tiny import Unlabelled, write_prepared
 
 COUNT = 4 * BATCHES_AT_A_TIME * 2 + 3
 """More chunks than workers, and a last batch that is not full."""
+
+
+def evaluate(artifact: Path, model: Model, prepared: Path, out: Path) -> QualityRecord:
+    with Evaluator(model, prepared) as evaluator:
+        return evaluator.evaluate(artifact, out)
 
 
 def test_quality_of_an_artifact(tiny: Model, compile_tiny: Compile, tmp_path: Path) -> None:
@@ -77,3 +85,37 @@ def test_no_samples_are_an_error(tiny: Model, compile_tiny: Compile, tmp_path: P
     write_prepared(tiny, tmp_path / "prepared", 0)
     with pytest.raises(DataError, match=r"evaluation\.npz holds no samples"):
         evaluate(artifact, tiny, tmp_path / "prepared", tmp_path / "quality")
+
+
+def test_one_set_of_workers_labels_for_every_cpu_target(
+    tiny: Model, compile_tiny: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_prepared(tiny, tmp_path / "prepared", COUNT)
+    started: list[Child] = []
+
+    class Counted(Child):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            started.append(self)
+
+    monkeypatch.setattr("inferlab.targets.evaluating.Child", Counted)
+    artifacts = [compile_tiny(target)[0] for target in ("cpu-eager", "cpu-openvino", "cpu-eager")]
+    with Evaluator(tiny, tmp_path / "prepared") as evaluator:
+        values = [evaluator.evaluate(artifact, tmp_path / "quality").value for artifact in artifacts]
+    assert values == [1.0, 1.0, 1.0]
+    assert len(started) == len(os.sched_getaffinity(0))
+    assert not any(child.alive for child in started)
+
+
+def test_an_accelerator_is_loaded_in_a_process_that_ends_with_its_artifact(
+    tiny: Model, compile_tiny: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_prepared(tiny, tmp_path / "prepared", COUNT)
+    monkeypatch.setattr("inferlab.targets.cpu_eager.CpuEager.on_cpu", False)
+    stopped: list[Child] = []
+    stop = Child.stop
+    monkeypatch.setattr(Child, "stop", lambda self, grace_s: (stop(self, grace_s), stopped.append(self)))
+    artifact, _ = compile_tiny("cpu-eager")
+    with Evaluator(tiny, tmp_path / "prepared") as evaluator:
+        assert evaluator.evaluate(artifact, tmp_path / "quality").value == 1.0
+        assert [child.alive for child in stopped] == [False]
