@@ -29,7 +29,7 @@ ROOT = Path()
 Model = Annotated[str, typer.Option(help="A row of params.yaml models.")]
 Optimization = Annotated[str, typer.Option(help="A row of params.yaml optimizations.")]
 Study = Annotated[str, typer.Option(help="A row of params.yaml studies.")]
-Notebook = Annotated[str, typer.Option(help="A notebook in notebooks/, without its suffix.")]
+Notebook = Annotated[str, typer.Option(help="One notebook in notebooks/, without its suffix, instead of all.")]
 
 
 def _stage(name: str, **cell: str) -> None:
@@ -39,7 +39,7 @@ def _stage(name: str, **cell: str) -> None:
     end_with_the_pipeline()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with exclusive(ROOT, " ".join(["inferlab", name.replace("_", "-"), *cell.values()])):
+        with exclusive(ROOT, " ".join(["inferlab", name.replace("_", "-"), *filter(None, cell.values())])):
             importlib.import_module(f"inferlab.stages.{name}").run(params, ROOT, **cell)
     except KeyboardInterrupt:
         print("inferlab: stopped; finished rounds are kept and the next run goes on from them", file=sys.stderr)
@@ -111,8 +111,8 @@ def analyze() -> None:
 
 
 @app.command()
-def report(notebook: Notebook) -> None:
-    """Execute a notebook and render it: reports/."""
+def report(notebook: Notebook = "") -> None:
+    """Execute the notebooks and render them: reports/."""
     _stage("report", notebook=notebook)
 
 

@@ -1,34 +1,59 @@
 """The shell of every page: head, links between pages, and a stylesheet that needs nothing from elsewhere."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from inferlab.errors import ArtifactError
 from inferlab.report.source import Report
 from inferlab.report.text import Fragment, heading, paragraph
-
-PAGES = {
-    "index": "Summary",
-    "latency": "Latency",
-    "throughput": "Throughput",
-    "utilization": "Utilization",
-    "optimization": "Optimizations",
-    "comparisons": "Comparisons",
-}
-"""Notebook and its title in the links."""
 
 VERSIONS_SHOWN = ("torch", "openvino", "nncf", "onnxruntime", "torch-neuronx", "fastapi", "uvicorn", "aiohttp")
 
 
-def page_html(name: str, body: str) -> str:
+@dataclass(frozen=True)
+class Page:
+    """A page as its notebook's metadata describe it: `title` in the links, and what the front page says it answers."""
+
+    name: str
+    title: str
+    order: int
+    answers: str = ""
+
+
+def pages_of(notebooks: Path) -> list[Page]:
+    """The pages of a folder of notebooks, in their order: each notebook is one.
+
+    Raises ArtifactError naming the notebook whose metadata lack the title or the order.
+    """
+    pages = [_page(path) for path in notebooks.glob("*.ipynb")]
+    return sorted(pages, key=lambda page: (page.order, page.name))
+
+
+def _page(path: Path) -> Page:
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
+        title, own = metadata["title"], metadata["inferlab"]
+        return Page(name=path.stem, title=str(title), order=int(own["order"]), answers=str(own.get("answers", "")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path}: its metadata do not say what page it is ({type(error).__name__}: {error}); a notebook needs "
+            '"title": "…" and "inferlab": {"order": 1, "answers": "…"}'
+        ) from error
+
+
+def page_html(pages: Sequence[Page], name: str, body: str) -> str:
     """A whole page around the output of the notebook called `name`."""
     style = files("inferlab.report").joinpath("page.css").read_text(encoding="utf-8")
+    here = {name: " aria-current=page"}
     links = "".join(
-        f'<a href="{escape(page)}.html"{" aria-current=page" if page == name else ""}>{escape(title)}</a>'
-        for page, title in PAGES.items()
+        f'<a href="{escape(page.name)}.html"{here.get(page.name, "")}>{escape(page.title)}</a>' for page in pages
     )
-    title = escape(f"inferlab: {PAGES.get(name, name)}")
+    title = escape("inferlab: " + next(page.title for page in pages if page.name == name))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

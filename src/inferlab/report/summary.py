@@ -1,9 +1,10 @@
 """The front page: what was measured, what is best, how sure that is, and what is missing."""
 
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferlab.report.page import PAGES, machine_heading
+from inferlab.report.page import machine_heading, pages_of
 from inferlab.report.source import Report
 from inferlab.report.tables import GROUP, STUB, Column, bullet_list, render
 from inferlab.report.text import (
@@ -21,14 +22,6 @@ from inferlab.report.text import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LINKS = {
-    "latency": "Table 1: latency of each configuration, beside the paper's",
-    "throughput": "Table 2: throughput, beside the paper's",
-    "utilization": "Table 3: CPU, memory and accelerator, beside the paper's",
-    "optimization": "What each optimization did to speed, accuracy and size",
-    "comparisons": "Which differences are real: verdicts, noise floor, interactions",
-}
 
 
 def best_tables(report: Report) -> Fragment:
@@ -81,10 +74,12 @@ def absent_list(report: Report) -> Fragment:
     return Fragment("".join(parts))
 
 
-def page_links() -> Fragment:
-    """Links to the other pages, with what each one answers."""
+def page_links(root: str) -> Fragment:
+    """Links to the pages whose notebooks say what they answer."""
     items = "".join(
-        f'<li><a href="{name}.html">{escape(PAGES[name])}</a>: {escape(text)}</li>' for name, text in LINKS.items()
+        f'<li><a href="{escape(page.name)}.html">{escape(page.title)}</a>: {escape(page.answers)}</li>'
+        for page in pages_of(Path(root) / "notebooks")
+        if page.answers
     )
     return Fragment(f"{heading(2, 'Pages')}<ul>{items}</ul>")
 

@@ -1,13 +1,13 @@
-"""Stage report@notebook: one notebook to its page."""
+"""Stage report: notebooks to pages."""
 
 from pathlib import Path
 
 from inferlab.params import Params
 
 
-def run(params: Params, root: Path, notebook: str) -> None:
-    """Write reports/<notebook>.ipynb and reports/<notebook>.html from notebooks/<notebook>.ipynb."""
-    from inferlab.report.notebook import render_notebook
+def run(params: Params, root: Path, notebook: str = "") -> None:
+    """Write reports/ from every notebook of notebooks/, or from the one called `notebook`."""
+    from inferlab.report.notebook import render_notebooks
 
     parameters = {
         "root": "..",
@@ -15,4 +15,4 @@ def run(params: Params, root: Path, notebook: str) -> None:
         "label": params.profile.label,
         "confidence": params.analysis.confidence,
     }
-    render_notebook(root, notebook, parameters)
+    render_notebooks(root, parameters, notebook)

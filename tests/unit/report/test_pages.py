@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Callable
+from html import escape
+from pathlib import Path
 
 import pytest
 
 from inferlab.report import comparisons, latency, optimization, summary, throughput, utilization
-from inferlab.report.page import PAGES, head, page_html
+from inferlab.report.page import Page, head, page_html, pages_of
 from inferlab.report.source import Report
 from inferlab.report.text import Fragment
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 
+REPOSITORY = Path(__file__).parents[3]
 TABLES = [latency.latency_tables, throughput.throughput_tables, utilization.utilization_tables]
 FIGURES = [
     latency.latency_figures,
@@ -80,8 +83,14 @@ def test_summary_answers_first_and_lists_what_is_missing(report: Report) -> None
     absent = summary.absent_list(report).html
     assert "how to get it: start an inf2.xlarge instance" in absent
     assert "the client was late" in absent
-    links = summary.page_links().html
-    assert all(f'href="{name}.html"' in links for name in PAGES if name != "index")
+
+
+def test_the_front_page_links_to_every_other_page() -> None:
+    links = summary.page_links(str(REPOSITORY)).html
+    front, *others = pages_of(REPOSITORY / "notebooks")
+    assert (front.name, front.answers) == ("index", "")
+    assert others
+    assert all(f'href="{page.name}.html">{page.title}</a>: {escape(page.answers)}' in links for page in others)
 
 
 def test_head_names_machines_versions_and_the_profiles_label(report: Report) -> None:
@@ -101,7 +110,8 @@ def test_a_profile_without_results_says_so(report: Report) -> None:
 
 
 def test_a_page_needs_nothing_from_elsewhere() -> None:
-    html = page_html("latency", "<p>body</p>")
+    pages = [Page("index", "Summary", 1), Page("latency", "Latency", 2)]
+    html = page_html(pages, "latency", "<p>body</p>")
     assert html.startswith("<!doctype html>")
     assert 'name="viewport"' in html
     assert '<a href="latency.html" aria-current=page>' in html
