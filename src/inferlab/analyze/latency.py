@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inferlab.analyze.paper import paper_values
-from inferlab.analyze.results import pooled_latencies
 from inferlab.analyze.rows import KEYS, Row, table
 from inferlab.analyze.statistics import geometric_interval, mean_interval
 
@@ -54,20 +53,13 @@ def latency_quantiles(rows: list[Row]) -> "pd.DataFrame":
     """Long table of the pooled latency quantiles 0.01 to 0.99 of each measured row; columns quantile, latency_s."""
     import pandas as pd
 
-    columns = [*QUANTILE_KEYS, "quantile", "latency_s"]
-    frames = []
+    records = []
     for row in rows:
-        latencies = _latencies(row)
-        if row.measured and latencies.size:
-            values = np.quantile(latencies, QUANTILES)
-            frame = pd.DataFrame({"quantile": QUANTILES, "latency_s": values})
-            frames.append(frame.assign(**{name: row.keys[name] for name in QUANTILE_KEYS})[columns])
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-
-
-def _latencies(row: Row) -> np.ndarray:
-    key = (row.keys["study"], row.keys["configuration"], row.keys["scenario"])
-    return pooled_latencies(row.results.latencies.get(key), row.blocks)
+        if row.measured and row.latencies.size:
+            keys = {name: row.keys[name] for name in QUANTILE_KEYS}
+            values = zip(QUANTILES, np.quantile(row.latencies, QUANTILES), strict=True)
+            records += [{**keys, "quantile": quantile, "latency_s": value} for quantile, value in values]
+    return pd.DataFrame.from_records(records, columns=[*QUANTILE_KEYS, "quantile", "latency_s"])
 
 
 def _values(row: Row, confidence: float) -> dict[str, Any]:
@@ -76,9 +68,9 @@ def _values(row: Row, confidence: float) -> dict[str, Any]:
         values["requests_failed"] = int(row.attempts[FAILURES].to_numpy().sum())
     if not row.measured:
         return values
-    latencies = _latencies(row)
-    mean = mean_interval(row.by_round("latency_mean_s").to_numpy(), confidence)
-    median = geometric_interval(row.by_round("latency_p50_s").to_numpy(), confidence)
+    latencies = row.latencies
+    mean = mean_interval(row.values("latency_mean_s"), confidence)
+    median = geometric_interval(row.values("latency_p50_s"), confidence)
     values |= {
         "requests": latencies.size,
         "latency_mean_s": mean.value,

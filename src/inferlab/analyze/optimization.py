@@ -72,8 +72,8 @@ def optimization_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
 def _speed(row: Row, rows: list[Row], confidence: float) -> dict[str, Any]:
     if not row.measured:
         return {}
-    median = geometric_interval(row.by_round("latency_p50_s").to_numpy(), confidence)
-    rate = mean_interval(row.by_round("throughput_per_s").to_numpy(), confidence)
+    median = geometric_interval(row.values("latency_p50_s"), confidence)
+    rate = mean_interval(row.values("throughput_per_s"), confidence)
     values: dict[str, Any] = {
         "latency_p50_s": median.value,
         "latency_p50_low_s": median.low,

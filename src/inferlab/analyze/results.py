@@ -165,6 +165,11 @@ def pooled_latencies(latencies: "pd.DataFrame | None", blocks: "pd.DataFrame") -
 
     if latencies is None or len(blocks) == 0:
         return np.empty(0)
-    wanted = blocks[["round", "attempt"]].astype("int64")
-    kept = latencies.astype({"round": "int64", "attempt": "int64"}).merge(wanted, on=["round", "attempt"])
-    return kept["latency_s"].to_numpy(dtype=float)
+    belongs = np.isin(_block_numbers(latencies), _block_numbers(blocks))
+    return latencies["latency_s"].to_numpy(dtype=float)[belongs]
+
+
+def _block_numbers(frame: "pd.DataFrame") -> "np.ndarray":
+    """Round and attempt in one number."""
+    numbers: np.ndarray = (frame["round"].to_numpy(dtype="int64") << 32) + frame["attempt"].to_numpy(dtype="int64")
+    return numbers

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from inferlab.analyze.results import ResultSet, usable_blocks
+from inferlab.analyze.results import ResultSet, pooled_latencies, usable_blocks
 from inferlab.records import PlannedConfiguration, PlanRecord
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 KEYS = (
@@ -50,6 +52,12 @@ class Row:
     blocks: "pd.DataFrame"
     attempts: "pd.DataFrame"
 
+    @cached_property
+    def latencies(self) -> "np.ndarray":
+        """Latencies in seconds, [requests], of all measured requests."""
+        key = (self.keys["study"], self.keys["configuration"], self.keys["scenario"])
+        return pooled_latencies(self.results.latencies.get(key), self.blocks)
+
     @property
     def measured(self) -> bool:
         """Whether the row has numbers."""
@@ -59,7 +67,12 @@ class Row:
         """A block column, indexed by round."""
         import pandas as pd
 
-        return pd.Series(self.blocks[column].to_numpy(dtype="float64"), index=self.blocks["round"].to_numpy())
+        return pd.Series(self.values(column), index=self.blocks["round"].to_numpy())
+
+    def values(self, column: str) -> "np.ndarray":
+        """A block column, [rounds]."""
+        found: np.ndarray = self.blocks[column].to_numpy(dtype="float64")
+        return found
 
 
 def rows_of(results: ResultSet, scenarios: Mapping[str, Sequence[str]], open_loop: Collection[str] = ()) -> list[Row]:
@@ -72,16 +85,17 @@ def rows_of(results: ResultSet, scenarios: Mapping[str, Sequence[str]], open_loo
     for plan in results.plans.values():
         blocks = results.blocks
         blocks = blocks[(blocks["study"] == plan.study) & (blocks["model"] == plan.model)]
+        usable = usable_blocks(blocks)
         named = list(scenarios.get(plan.study, ()))
         measured = [str(name) for name in blocks["scenario"].unique()]
         names = sorted(measured, key=lambda name: (named.index(name) if name in named else len(named), name)) or named
-        groups = dict(list(blocks.groupby(["configuration", "scenario"])))
+        tried, kept = (dict(list(frame.groupby(["configuration", "scenario"]))) for frame in (blocks, usable))
         empty = blocks.iloc[:0]
         for planned in plan.configurations:
             for scenario in names:
-                found = groups.get((planned.configuration.id, scenario), empty)
-                loop = "open" if scenario in open_loop else "closed"
-                rows.append(_row(results, plan, planned, {"scenario": scenario, "loop": loop}, found))
+                key = (planned.configuration.id, scenario)
+                load = {"scenario": scenario, "loop": "open" if scenario in open_loop else "closed"}
+                rows.append(_row(results, plan, planned, load, tried.get(key, empty), kept.get(key, empty)))
     return rows
 
 
@@ -95,10 +109,14 @@ def table(rows: Iterable[Row], columns: Mapping[str, str], frame_rows: Iterable[
 
 
 def _row(
-    results: ResultSet, plan: PlanRecord, planned: PlannedConfiguration, load: dict[str, str], blocks: "pd.DataFrame"
+    results: ResultSet,
+    plan: PlanRecord,
+    planned: PlannedConfiguration,
+    load: dict[str, str],
+    blocks: "pd.DataFrame",
+    usable: "pd.DataFrame",
 ) -> Row:
     configuration = planned.configuration
-    usable = usable_blocks(blocks)
     all_rounds = int(blocks["round"].nunique())
     outcome, reason, hint = _outcome(planned, blocks, len(usable), all_rounds)
     artifact = results.artifacts.get((plan.model, configuration.optimization, configuration.target))

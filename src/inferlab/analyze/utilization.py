@@ -45,8 +45,8 @@ def _values(row: Row, confidence: float) -> dict[str, Any]:
     if not row.measured:
         return values
     for name, column in MEANS.items():
-        values |= _with_bounds(name, mean_interval(row.by_round(column).to_numpy(), confidence))
-    cost = geometric_interval(row.by_round("cpu_s_per_request").to_numpy(), confidence)
+        values |= _with_bounds(name, mean_interval(row.values(column), confidence))
+    cost = geometric_interval(row.values("cpu_s_per_request"), confidence)
     values |= _with_bounds("cpu_s_per_request", cost)
     values["cores_granted"] = float(row.blocks["cores_granted"].iloc[0])
     values["offered_rate_per_s"] = float(row.by_round("offered_rate_per_s").mean())

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from inferlab.analyze import statistics
 
@@ -90,6 +91,12 @@ def test_holm_by_hand_and_missing_values_do_not_count() -> None:
     assert found[[0, 2, 3]] == pytest.approx([0.03, 0.06, 0.06])
     assert math.isnan(found[1])
     assert math.isnan(statistics.holm([float("nan")])[0])
+
+
+def test_holm_agrees_with_statsmodels_also_on_equal_and_large_values() -> None:
+    values = np.random.default_rng(2).uniform(0, 1, 40) ** 3
+    values[5:9] = values[4]
+    assert statistics.holm(values) == pytest.approx(multipletests(values, method="holm")[1])
 
 
 def test_rounds_needed_reaches_the_power_and_one_round_less_does_not() -> None:
