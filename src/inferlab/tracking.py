@@ -2,7 +2,7 @@
 
 One parent run stands for a machine, environment and profile. A run carries the digest of its content, so that content
 that is already there is not logged again, and everything is logged again into an empty database. Which digests are
-there is asked of the database itself: no ledger can get lost.
+there is asked of the database itself: no ledger can get lost. A run counts once it is finished.
 """
 
 import json
@@ -71,10 +71,13 @@ def sync_runs(
     try:
         client = MlflowClient(tracking_uri=uri)
         experiment_id = _experiment(client, root, uri)
+        parents = {run.data.tags[SET]: run for run in _search(client, experiment_id, f"tags.`{KIND}` = 'set'")}
         for results in load_results(root / "results" / "machines"):
             name = "/".join(results.key)
+            if name in parents and parents[name].data.tags.get(DIGEST) == wanted[name]:
+                continue
             contents = list(runs_of(results, scenarios, open_loop, confidence))
-            logged += _sync_set(client, experiment_id, results, contents, wanted[name])
+            logged += _sync_set(client, experiment_id, parents.get(name), results, contents, wanted[name])
     except MlflowException as error:
         raise UserError(f"MLflow at {uri} cannot be used ({error}); check MLFLOW_TRACKING_URI") from error
     return logged
@@ -107,7 +110,7 @@ def _quiet() -> None:
 
 
 def _commit_fast() -> None:
-    """Let SQLite write ahead instead of syncing the disk at each of MLflow's eight commits a run; still crash-safe."""
+    """Let SQLite write ahead instead of syncing the disk at each of MLflow's six commits a run; still crash-safe."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -132,14 +135,18 @@ def _experiment(client: "MlflowClient", root: Path, uri: str) -> str:
 
 
 def _sync_set(
-    client: "MlflowClient", experiment_id: str, results: "ResultSet", contents: "list[RunContent]", set_digest: str
+    client: "MlflowClient",
+    experiment_id: str,
+    parent: "Run | None",
+    results: "ResultSet",
+    contents: "list[RunContent]",
+    set_digest: str,
 ) -> int:
     """Log the runs of one set that are not there, and mark those that the set no longer holds."""
     name = "/".join(results.key)
-    parents = _search(client, experiment_id, f"tags.`{SET}` = '{name}'")
     machine = _machine_tags(results)
-    if parents:
-        parent_id = parents[0].info.run_id
+    if parent is not None:
+        parent_id = parent.info.run_id
     else:
         parent_id = client.create_run(
             experiment_id, run_name=name, tags={SET: name, KIND: "set", **machine}
@@ -147,15 +154,15 @@ def _sync_set(
         client.log_dict(parent_id, results.machine.model_dump(mode="json"), "machine.json")
     there: dict[str, Run] = {}
     for run in _search(client, experiment_id, f"tags.`{PARENT}` = '{parent_id}'"):
-        if DIGEST in run.data.tags:
+        if DIGEST in run.data.tags and run.info.status == "FINISHED":
             there[run.data.tags[DIGEST]] = run
         else:
             client.delete_run(run.info.run_id)  # logging it was interrupted
     current = {content.digest: content for content in contents}
     new = [content for digest, content in current.items() if digest not in there]
-    with progress(len(new), f"MLflow runs of {name}") as advance:
+    with progress(len(new), f"MLflow runs of {name}") as advance, TemporaryDirectory() as folder:
         for content in new:
-            _log(client, experiment_id, parent_id, content, machine)
+            _log(client, experiment_id, {PARENT: parent_id, **machine}, content, Path(folder) / "record.json")
             advance(1)
     for digest, run in there.items():
         _mark(client, run, superseded=digest not in current)
@@ -165,29 +172,28 @@ def _sync_set(
 
 
 def _log(
-    client: "MlflowClient", experiment_id: str, parent_id: str, content: "RunContent", machine: dict[str, str]
+    client: "MlflowClient", experiment_id: str, common: dict[str, str], content: "RunContent", record: Path
 ) -> None:
-    """One run. Its digest is written last, in one batch with its values, so that half a run is never taken for one."""
-    from mlflow.entities import Metric, Param, RunTag
+    """One run, with the tags that all runs of its set have in `common`; `record` is a file to write its artifact to.
+
+    All tags are given at its creation, since each call is a transaction; half a run is told by not being finished.
+    """
+    from mlflow.entities import Metric, Param
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    tags = {PARENT: parent_id, KIND: content.kind, **machine}
+    own = {KIND: content.kind, **content.tags, DIGEST: content.digest}
+    tags = {**common, **{name: value[:TAG_LIMIT] for name, value in own.items() if value}}
     run = client.create_run(experiment_id, run_name=content.name, tags=tags)
-    run_id = run.info.run_id
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "record.json"
-        path.write_text(json.dumps(content.record, indent=2, sort_keys=True), encoding="utf-8")
-        repository: Any = get_artifact_repository(run.info.artifact_uri, tracking_uri=client.tracking_uri)
-        repository.log_artifact(str(path))
+    record.write_text(json.dumps(content.record, indent=2, sort_keys=True), encoding="utf-8")
+    repository: Any = get_artifact_repository(run.info.artifact_uri, tracking_uri=client.tracking_uri)
+    repository.log_artifact(str(record))
     now_ms = int(time.time() * 1000)
-    written = {**content.tags, DIGEST: content.digest}
     client.log_batch(
-        run_id,
+        run.info.run_id,
         metrics=[Metric(name, value, now_ms, 0) for name, value in content.metrics.items()],
         params=[Param(name, value) for name, value in content.params.items()],
-        tags=[RunTag(name, value[:TAG_LIMIT]) for name, value in written.items() if value],
     )
-    client.set_terminated(run_id, "FINISHED")
+    client.set_terminated(run.info.run_id, "FINISHED")
 
 
 def _mark(client: "MlflowClient", run: "Run", superseded: bool) -> None:

@@ -3,13 +3,16 @@
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from synthetic_results import SCENARIOS, Synthetic, machine_record, write_results
 
 from inferlab import tracking
+from inferlab.analyze.results import ResultSet
 from inferlab.errors import UserError
 from inferlab.records import OptimizationRecord, digests_of_folder
 
@@ -108,13 +111,11 @@ def test_new_content_is_added_and_the_old_marked_then_unmarked_when_it_returns(r
 def test_a_run_whose_logging_was_interrupted_is_replaced(root: Path) -> None:
     before = len(active_runs(root))
     with closing(sqlite3.connect(root / "mlflow.db")) as connection:
-        found = connection.execute(
-            "SELECT t.run_uuid FROM tags t JOIN tags k ON k.run_uuid = t.run_uuid"
-            " WHERE t.key = ? AND k.key = ? AND k.value = 'compile' LIMIT 1",
-            (tracking.DIGEST, tracking.KIND),
-        ).fetchone()
-        connection.execute("DELETE FROM tags WHERE run_uuid = ? AND key = ?", (found[0], tracking.DIGEST))
-        connection.execute("DELETE FROM tags WHERE key = ? AND value = 'stale'", (tracking.DIGEST,))
+        connection.execute(
+            "UPDATE runs SET status = 'RUNNING' WHERE run_uuid ="
+            " (SELECT run_uuid FROM tags WHERE key = ? AND value = 'compile' LIMIT 1)",
+            (tracking.KIND,),
+        )
         parent = (
             "UPDATE tags SET value = 'stale' WHERE key = ? AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ?)"
         )
@@ -142,6 +143,25 @@ def test_a_second_machine_gets_a_parent_of_its_own_and_a_lost_database_is_filled
     (tmp_path / "empty").mkdir()
     assert sync(tmp_path) == 2
     assert len(active_runs(tmp_path / "empty")) == 4
+
+
+def test_a_set_that_is_logged_already_is_not_summarized_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from inferlab.analyze import runs
+
+    summarized: list[str] = []
+    runs_of = runs.runs_of
+
+    def noted(results: ResultSet, *arguments: Any) -> Iterator[runs.RunContent]:
+        summarized.append(results.machine.machine_id)
+        return runs_of(results, *arguments)
+
+    monkeypatch.setattr(runs, "runs_of", noted)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    for name in ("a", "b"):
+        folder = tmp_path / "results" / "machines" / name / "environment-a" / "full"
+        machine_record(Synthetic(machine_id=name)).write(folder / "machine.json")
+        sync(tmp_path)
+    assert summarized == ["a", "b"]
 
 
 def test_an_unusable_server_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
