@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
@@ -90,9 +90,8 @@ def _render_waiting(root: Path, waiting: "SimpleQueue[str]", pages: Sequence[Pag
         exclude_anchor_links=True,
     )
     try:
-        with _kernel(root / "notebooks") as kernel, suppress(Empty):
-            while True:
-                name = waiting.get_nowait()
+        with _kernel(root / "notebooks") as kernel:
+            while name := _next(waiting):
                 notebook = _executed(root / "notebooks" / f"{name}.ipynb", parameters, kernel)
                 _write(root, name, notebook, pages, exporter)
     except InferlabError:
@@ -100,10 +99,17 @@ def _render_waiting(root: Path, waiting: "SimpleQueue[str]", pages: Sequence[Pag
         raise
 
 
+def _next(waiting: "SimpleQueue[str]") -> str:
+    """The next notebook's name, or nothing where none is left."""
+    try:
+        return waiting.get_nowait()
+    except Empty:
+        return ""
+
+
 def _drain(waiting: "SimpleQueue[str]") -> None:
-    with suppress(Empty):
-        while True:
-            waiting.get_nowait()
+    while _next(waiting):
+        pass
 
 
 def _write(root: Path, name: str, notebook: Any, pages: Sequence[Page], exporter: Any) -> None:
