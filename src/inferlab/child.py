@@ -3,6 +3,9 @@
 A child is a fresh interpreter (spawned, never forked). Before it imports anything that could start threads it is tied
 to its parent's life, ignores Ctrl-C (the parent decides), is pinned, and has the thread counts of its cores in its
 environment. `serve/` and `load/` run their processes on this.
+
+A child may start on other cores than it is for, as many of them: imports and loading then need not wait for those of
+its siblings, and whatever counts cores meanwhile (OpenMP, TBB, std::thread) counts those that it will have.
 """
 
 import contextlib
@@ -12,14 +15,15 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Self
 
 from inferlab.errors import InferlabError, MeasurementError
+from inferlab.processes import pin
 
 THREAD_COUNT_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 PR_SET_PDEATHSIG = 1
@@ -64,10 +68,22 @@ class Child:
 
     Start children from a thread that lives as long as they shall: Linux ties them to the thread that started them.
     `entry` and `arguments` are pickled; `entry(connection, *arguments)` runs in the child, in its main thread.
+    Where `start_on` names other cores, `settle` moves the child to `cores`.
     """
 
-    def __init__(self, what: str, entry: Callable[..., None], arguments: tuple[Any, ...], cores: Sequence[int]) -> None:
+    def __init__(
+        self,
+        what: str,
+        entry: Callable[..., None],
+        arguments: tuple[Any, ...],
+        cores: Sequence[int],
+        start_on: Sequence[int] | None = None,
+    ) -> None:
         self.what = what
+        self._cores = tuple(cores)
+        start_on = self._cores if start_on is None else tuple(start_on)
+        if len(start_on) != len(self._cores):
+            raise ValueError(f"start_on is {start_on}; it must be as many cores as {self._cores}")
         work = pickle.dumps((entry, arguments))
         self._connection, child_end = Pipe(duplex=True)
         self._paused = False
@@ -82,7 +98,7 @@ class Child:
             )
         self.pid = self._process.pid
         try:
-            self.send(tuple(cores), "starting")
+            self.send(start_on, "starting")
             self._connection.send_bytes(work)
         except BaseException:
             self.stop(grace_s=0)
@@ -120,6 +136,14 @@ class Child:
             raise message.rebuild(self.what, self.pid)
         return message
 
+    def fileno(self) -> int:
+        """The pipe's file descriptor, readable when there is something to receive (multiprocessing.connection.wait)."""
+        return self._connection.fileno()
+
+    def settle(self) -> None:
+        """Pin every thread of the child and of its descendants to `cores`. Raises MeasurementError."""
+        pin(self.pid, self._cores)
+
     def pause(self) -> None:
         """Stop the process where it is (SIGSTOP), so that it uses no CPU until `resume`."""
         self.check()
@@ -136,15 +160,19 @@ class Child:
 
     def stop(self, grace_s: float) -> None:
         """Close the pipe, which tells the child to end; wait `grace_s`, then terminate, then kill. Idempotent."""
+        stop_all([self], grace_s)
+
+    def _tell_to_end(self) -> None:
         self._connection.close()
-        if self._paused and self.alive:
-            self.resume()
-        for signum, patience_s in ((None, grace_s), (signal.SIGTERM, TERMINATE_GRACE_S), (signal.SIGKILL, None)):
-            if signum is not None:
-                self._process.send_signal(signum)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(patience_s)
-                return
+        if self._paused:
+            self._process.send_signal(signal.SIGCONT)
+            self._paused = False
+
+    def _gone_by(self, deadline_s: float | None) -> bool:
+        patience_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_s)
+        return not self.alive
 
     def _ended(self, doing: str) -> MeasurementError:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -157,6 +185,19 @@ class Child:
         else:
             how = f"ended with exit code {code}"
         return MeasurementError(f"{self.what} (process {self.pid}) {how} while {doing}")
+
+
+def stop_all(children: Iterable[Child], grace_s: float) -> None:
+    """As `Child.stop`, for all at once: none waits for another's end before it is told to end itself."""
+    left = list(children)
+    for child in left:
+        child._tell_to_end()
+    for signum, patience_s in ((None, grace_s), (signal.SIGTERM, TERMINATE_GRACE_S), (signal.SIGKILL, None)):
+        if signum is not None:
+            for child in left:
+                child._process.send_signal(signum)
+        deadline_s = None if patience_s is None else time.monotonic() + patience_s
+        left = [child for child in left if not child._gone_by(deadline_s)]
 
 
 def _environment(core_count: int) -> dict[str, str]:
@@ -174,7 +215,7 @@ def run_child() -> None:
     os.set_inheritable(descriptor, False)
     connection = Connection(descriptor)
     try:
-        _pin(connection.recv())
+        pin(os.getpid(), connection.recv())
         # The pipe is the parent's own; unpickling comes after pinning because it imports engines.
         entry, arguments = pickle.loads(connection.recv_bytes())  # noqa: S301
         entry(connection, *arguments)
@@ -201,11 +242,10 @@ def keep_freed_memory() -> None:
 
 
 def _end_now() -> None:
-    # Threads of engines must not hold up the end, which the parent waits for.
+    # Neither threads of engines nor the interpreter's own tidying must hold up the end, which the parent waits for.
     sys.stdout.flush()
     sys.stderr.flush()
-    if threading.active_count() > 1:
-        os._exit(0)
+    os._exit(0)
 
 
 def _die_with(parent_pid: int) -> None:
@@ -215,11 +255,3 @@ def _die_with(parent_pid: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent_pid:  # it died before prctl
         os._exit(1)
-
-
-def _pin(cores: tuple[int, ...]) -> None:
-    try:
-        os.sched_setaffinity(0, cores)
-    except (OSError, ValueError) as error:
-        here = sorted(os.sched_getaffinity(0))
-        raise MeasurementError(f"cannot run on cores {list(cores)}; allowed here: {here} ({error})") from None

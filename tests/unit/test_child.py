@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inferlab.child import THREAD_COUNT_VARIABLES, Child, Failure
+from inferlab.child import THREAD_COUNT_VARIABLES, Child, Failure, stop_all
 from inferlab.errors import ArtifactError, MeasurementError, ParamsError
 
 CORE = min(os.sched_getaffinity(0))
@@ -175,6 +175,41 @@ def test_a_child_that_ignores_everything_is_killed(monkeypatch: pytest.MonkeyPat
     assert child.receive(30, "starting") == "deaf"
     child.stop(grace_s=0.1)
     assert gone(child.pid)
+
+
+def test_a_child_starts_elsewhere_with_the_thread_counts_of_its_cores_and_settles_on_them() -> None:
+    elsewhere = max(os.sched_getaffinity(0))
+    child = Child("describe", describe, (), (CORE,), start_on=(elsewhere,))
+    affinity, threads, _ = child.receive(30, "testing")
+    assert affinity == {elsewhere}
+    assert threads == dict.fromkeys(THREAD_COUNT_VARIABLES, "1")
+    child.stop(grace_s=10)
+    child = Child("echo", echo, ("!",), (CORE,), start_on=(elsewhere,))
+    child.send("a", "testing")
+    child.receive(30, "testing")
+    child.settle()
+    assert os.sched_getaffinity(child.pid) == {CORE}
+    child.stop(grace_s=10)
+
+
+def test_it_starts_on_as_many_cores_as_it_is_for() -> None:
+    with pytest.raises(ValueError, match=r"start_on is \(0, 1\); it must be as many cores as \(0,\)"):
+        Child("echo", echo, ("!",), (0,), start_on=(0, 1))
+
+
+def test_all_are_told_to_end_before_any_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferlab.child.TERMINATE_GRACE_S", 0.1)
+    deaf = Child("stubborn", stubborn, (), (CORE,))
+    assert deaf.receive(30, "starting") == "deaf"
+    others = [Child("echo", echo, ("!",), (CORE,)) for _ in range(2)]
+    for child in others:
+        child.send("a", "testing")
+        child.receive(30, "testing")
+    others[1].pause()
+    stop_all([deaf, *others], grace_s=1)
+    stop_all([deaf, *others], grace_s=1)
+    codes = [child._process.returncode for child in (deaf, *others)]
+    assert codes == [-signal.SIGKILL, 0, 0], "only the deaf one had to be killed"
 
 
 PARENT = """

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from inferlab.errors import ArtifactError
+from inferlab.child import HANDSHAKE_TIMEOUT_S
+from inferlab.errors import ArtifactError, MeasurementError
 from inferlab.load.process import LoadProcess
+from inferlab.processes import places_to_start
 from inferlab.records import ArtifactRecord, PlannedConfiguration, digest_of
-from inferlab.serve.process import ServerProcess
+from inferlab.serve.process import ServerProcess, stop_servers
 from inferlab.targets.loading import SessionFactory
 
 if TYPE_CHECKING:
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """A server that is paused between its blocks. A context manager; leaving it ends the server."""
+    """A server that is paused between its blocks."""
 
     def __init__(self, server: ServerProcess, samples: Sequence[dict[str, np.ndarray]], load: LoadProcess) -> None:
         self._server = server
@@ -42,17 +47,11 @@ class Host:
         self._server.pause()
         return result
 
-    def __enter__(self) -> Self:
-        self._server.start()
-        self._server.pause()
-        return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self._server.stop()
-
-
-def start_host(
-    planned: PlannedConfiguration,
+@contextmanager
+def serve_all(
+    planned: Sequence[PlannedConfiguration],
+    advance: Callable[[int], None],
     *,
     model: Model,
     artifacts: Path,
@@ -60,11 +59,46 @@ def start_host(
     load: LoadProcess,
     cores: tuple[int, ...],
     max_batch_size: int,
-) -> Host:
-    """A host for a planned configuration; it starts when its context is entered.
+) -> Iterator[list[Host]]:
+    """A host for each planned configuration, in their order, all up and paused; leaving the context ends them.
 
-    `artifacts` is the model's folder. Raises ArtifactError where the artifact is not the one that was planned.
+    `artifacts` is the model's folder; `advance` is called with 1 for every host that is up. Raises ArtifactError where
+    an artifact is not the one that was planned, and what a server raises as it starts.
     """
+    servers = [_server(row, model, artifacts, cores, max_batch_size) for row in planned]
+    try:
+        for server in _started(servers, places_to_start(cores)):
+            server.pause()
+            advance(1)
+        yield [Host(server, samples, load) for server in servers]
+    finally:
+        stop_servers(servers)
+
+
+def _started(servers: Sequence[ServerProcess], places: Sequence[tuple[int, ...]]) -> Iterator[ServerProcess]:
+    """Start servers, one at a time on each of `places`; yields each as it is ready, on its own cores."""
+    waiting, free = deque(servers), list(places)
+    starting: dict[int, tuple[ServerProcess, tuple[int, ...]]] = {}
+    while waiting or starting:
+        while waiting and free:
+            server, place = waiting.popleft(), free.pop(0)
+            server.spawn(place)
+            starting[server.fileno()] = (server, place)
+        told = wait(list(starting), HANDSHAKE_TIMEOUT_S)
+        if not told:
+            raise MeasurementError(f"no server was ready for {HANDSHAKE_TIMEOUT_S:g} s")
+        for descriptor in told:
+            assert isinstance(descriptor, int)
+            server, place = starting.pop(descriptor)
+            server.await_ready()
+            yield server
+            free.append(place)
+
+
+def _server(
+    planned: PlannedConfiguration, model: Model, artifacts: Path, cores: tuple[int, ...], max_batch_size: int
+) -> ServerProcess:
+    """The server of a planned configuration, not started yet. Raises ArtifactError."""
     configuration = planned.configuration
     folder = artifacts / configuration.optimization / configuration.target
     if digest_of(ArtifactRecord.read(folder / "artifact.json").files) != planned.artifact_digest:
@@ -72,5 +106,4 @@ def start_host(
     # Each compiled batch size holds memory of its own, so that what never batches must not load them.
     largest = 1 if configuration.batching == "none" else max_batch_size
     factory = SessionFactory(artifact_dir=folder, model=model, cores=cores, largest_batch=largest)
-    server = ServerProcess(configuration.path, factory, model, configuration.batching, max_batch_size, cores)
-    return Host(server, samples, load)
+    return ServerProcess(configuration.path, factory, model, configuration.batching, max_batch_size, cores)

@@ -1,7 +1,7 @@
 """A study's measurement: every configuration served at the same time, measured one at a time, in interleaved rounds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,22 +46,20 @@ def measure_study(
     planned: Sequence[PlannedConfiguration],
     scenarios: Mapping[str, Scenario],
     settings: Settings,
-    start_host: Callable[[PlannedConfiguration], Host],
+    serve_all: Callable[[Sequence[PlannedConfiguration], Callable[[int], None]], AbstractContextManager[list[Host]]],
     journal: Journal,
     advance: Callable[[int], None],
 ) -> None:
     """Run the rounds that the journal does not have yet; each is stored when it is whole.
 
-    `advance` is called with 1 for every host that is up and for every block that is done.
+    `serve_all` gives a host for each configuration, in their order, and ends them. `advance` is called with 1 for every
+    host that is up and for every block that is done.
     """
     missing = sorted(set(range(settings.rounds)) - journal.finished_rounds())
     if not missing:
         return
-    with ExitStack() as stack:
-        hosts: dict[str, tuple[PlannedConfiguration, Host]] = {}
-        for row in planned:
-            hosts[row.configuration.id] = (row, stack.enter_context(start_host(row)))
-            advance(1)
+    with serve_all(planned, advance) as up:
+        hosts = {row.configuration.id: (row, host) for row, host in zip(planned, up, strict=True)}
         slowest_per_s = _warm_up(hosts, scenarios, settings)
         if journal.note("slowest_per_s") is None:
             journal.note("slowest_per_s", slowest_per_s)

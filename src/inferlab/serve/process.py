@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
-from inferlab.child import HANDSHAKE_TIMEOUT_S, Child
+from inferlab.child import HANDSHAKE_TIMEOUT_S, Child, stop_all
 from inferlab.errors import MeasurementError
 from inferlab.load.process import ignore_phase, run_on_child
 from inferlab.serve.direct import serve_direct
@@ -28,7 +28,8 @@ class ServerProcess:
     """A child process that serves one model by one path.
 
     HTTP paths listen on 127.0.0.1 at a free port; load them with a LoadProcess and `requests`. The path `direct` has no
-    port; load it with `run`. A context manager; `start` and `stop` do the same by hand.
+    port; load it with `run`. A context manager; `start` and `stop` do the same by hand, `spawn` and `await_ready` start
+    several at a time.
     """
 
     def __init__(
@@ -46,21 +47,38 @@ class ServerProcess:
         self._hosted = Hosted(session_factory, model, batching, max_batch_size)
         self._what = f"{kind} server of {model.name}"
         self._child: Child | None = None
+        self._ready = False
         self._port: int | None = None
 
     def start(self) -> Self:
-        """Start the child; returns when it has loaded its session and, on HTTP paths, listens.
+        """`spawn` and `await_ready` in one."""
+        self.spawn()
+        self.await_ready()
+        return self
+
+    def spawn(self, start_on: Sequence[int] | None = None) -> None:
+        """Start the child and do not wait for it; `start_on` names as many cores to load on instead of `cores`."""
+        self._ready = False
+        self._child = Child(self._what, ENTRIES[self.kind], (self._hosted,), self.cores, start_on)
+
+    def fileno(self) -> int:
+        """Readable when `await_ready` need not wait (multiprocessing.connection.wait)."""
+        return self._running().fileno()
+
+    def await_ready(self) -> None:
+        """Return when the child has loaded its session, listens (on HTTP paths) and is on its cores with all threads.
 
         Raises what the child raised, an ArtifactError of its session for instance, and MeasurementError where it died.
         """
-        child = Child(self._what, ENTRIES[self.kind], (self._hosted,), self.cores)
+        child = self._running()
         try:
             self._port = child.receive(HANDSHAKE_TIMEOUT_S, "starting")
+            child.settle()
+            self._ready = True
         except BaseException:
+            self._child = None
             child.stop(grace_s=0)
             raise
-        self._child = child
-        return self
 
     @property
     def pid(self) -> int:
@@ -113,9 +131,7 @@ class ServerProcess:
 
     def stop(self) -> None:
         """Answer what was accepted, then end. Idempotent."""
-        if self._child is not None:
-            self._child.stop(STOP_GRACE_S)
-            self._child = None
+        stop_servers([self])
 
     def __enter__(self) -> Self:
         return self.start()
@@ -127,3 +143,12 @@ class ServerProcess:
         if self._child is None:
             raise MeasurementError(f"the {self._what} is not running")
         return self._child
+
+
+def stop_servers(servers: Iterable[ServerProcess]) -> None:
+    """As `ServerProcess.stop`, for all at once. One that is not ready yet has accepted nothing and ends at once."""
+    running = {server: server._child for server in servers if server._child is not None}
+    stop_all([child for server, child in running.items() if not server._ready], grace_s=0)
+    stop_all([child for server, child in running.items() if server._ready], STOP_GRACE_S)
+    for server in running:
+        server._child = None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import inferlab
 from inferlab.load.process import LoadProcess
-from inferlab.measure.host import start_host
+from inferlab.measure.host import serve_all
 from inferlab.measure.journal import Journal
 from inferlab.measure.payloads import payloads
 from inferlab.measure.study import Settings, measure_study
@@ -41,8 +41,8 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
     samples = payloads(params.models[model], root / "build" / "prepared" / model, params.run.seed)
     steps = len(planned) * (1 + len(scenarios) * (settings.rounds - len(journal.finished_rounds())))
     with LoadProcess(machine.core_plan.load) as load, progress(steps, f"{study} {model}") as advance:
-        host = partial(
-            start_host,
+        serve = partial(
+            serve_all,
             model=params.models[model],
             artifacts=root / "build" / "artifacts" / model,
             samples=samples,
@@ -50,7 +50,7 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
             cores=machine.core_plan.server,
             max_batch_size=params.serve.max_batch_size,
         )
-        measure_study(planned, scenarios, settings, host, journal, advance)
+        measure_study(planned, scenarios, settings, serve, journal, advance)
     journal.deliver(out)
 
 
@@ -58,4 +58,9 @@ def _code() -> dict[str, str]:
     """Checksums of what measures: rounds that other code measured are not mixed in."""
     package = Path(inferlab.__file__).parent
     folders = [package / name for name in ("load", "measure", "serve", "targets")]
-    return {str(path.relative_to(package)): file_digest(path) for folder in folders for path in folder.rglob("*.py")}
+    files = [
+        package / "child.py",
+        package / "processes.py",
+        *(path for folder in folders for path in folder.rglob("*.py")),
+    ]
+    return {str(path.relative_to(package)): file_digest(path) for path in files}

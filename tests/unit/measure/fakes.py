@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -89,9 +90,15 @@ class ScriptedHost:
             first_error="",
         )
 
-    def __enter__(self) -> Self:
-        self.open = True
-        return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.open = False
+@contextmanager
+def serving(hosts: Sequence[ScriptedHost], advance: Callable[[int], None]) -> Iterator[Sequence[ScriptedHost]]:
+    """All hosts open, each of them reported, until the context is left."""
+    for host in hosts:
+        host.open = True
+        advance(1)
+    try:
+        yield hosts
+    finally:
+        for host in hosts:
+            host.open = False

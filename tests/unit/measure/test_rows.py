@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import LIMITS, ScriptedHost
+from fakes import LIMITS, ScriptedHost, serving
 
 from inferlab.load.arrivals import ConstantArrivals
 from inferlab.load.block import Block, ClosedLoad, OpenLoad
@@ -47,7 +47,7 @@ ONE_CALLER = ClosedLoad(1)
 
 
 def result(load: Any = ONE_CALLER) -> Any:
-    with ScriptedHost(0.01) as host:
+    with serving([ScriptedHost(0.01)], lambda steps: None) as (host,):
         return host.run(Block(load, 0.0, 1.0, 1.0), lambda phase: None)
 
 

@@ -1,9 +1,10 @@
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from fakes import ScriptedHost, planned, settings
+from fakes import ScriptedHost, planned, serving, settings
 
 from inferlab.load.block import ClosedLoad, OpenLoad
 from inferlab.measure.journal import BLOCKS, REQUESTS, Journal
@@ -29,12 +30,12 @@ def run(root: Path, hosts: list[Any], **changes: Any) -> tuple[list[ScriptedHost
     started: list[ScriptedHost] = []
     steps: list[int] = []
 
-    def start(row: object) -> Any:
-        started.append(hosts[len(started)])
-        return started[-1]
+    def serve_all(planned: Sequence[object], advance: Callable[[int], None]) -> Any:
+        started.extend(hosts[: len(planned)])
+        return serving(started, advance)
 
     journal = Journal(root, "serving-m", "digest")
-    measure_study(PLANNED, SCENARIOS, settings(**changes), start, journal, steps.append)
+    measure_study(PLANNED, SCENARIOS, settings(**changes), serve_all, journal, steps.append)
     return started, sum(steps)
 
 

@@ -58,6 +58,16 @@ class FakeFactory:
 
 
 @dataclass(frozen=True)
+class ThreadedFactory:
+    """Starts threads as it loads, as engines do."""
+
+    def __call__(self) -> FakeSession:
+        for _ in range(3):
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+        return FakeSession()
+
+
+@dataclass(frozen=True)
 class DamagedFactory:
     """Fails as a session does whose artifact is damaged."""
 

@@ -14,9 +14,10 @@ from inferlab.errors import ArtifactError, MeasurementError
 from inferlab.load.arrivals import ConstantArrivals
 from inferlab.load.block import Block, ClosedLoad, OpenLoad, Phase
 from inferlab.load.process import LoadProcess
+from inferlab.processes import threads_of
 from inferlab.records import ServingPath
-from inferlab.serve.process import ENTRIES, ServerProcess
-from serve.sessions import CORE, NOOP, DamagedFactory, FakeFactory, payload
+from inferlab.serve.process import ENTRIES, ServerProcess, stop_servers
+from serve.sessions import CORE, NOOP, DamagedFactory, FakeFactory, ThreadedFactory, payload
 
 PAYLOADS = [payload(value) for value in (1, 2, 3)]
 BLOCK = Block(ClosedLoad(4), 0.03, 10.0, 10.0, max_requests=60)
@@ -130,6 +131,32 @@ def test_a_paused_server_stops() -> None:
     server.stop()
     server.stop()
     assert not alive(pid)
+
+
+def affinities(server: ServerProcess) -> set[frozenset[int]]:
+    threads = threads_of(server.pid)
+    assert len(threads) > 1
+    return {frozenset(os.sched_getaffinity(thread)) for thread in threads}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_threads_of_a_started_server_are_on_its_cores_wherever_it_started(kind: ServingPath) -> None:
+    server = process(kind, ThreadedFactory())
+    server.spawn(start_on=(max(os.sched_getaffinity(0)),))
+    try:
+        server.await_ready()
+        assert affinities(server) == {frozenset({CORE})}
+    finally:
+        server.stop()
+
+
+def test_stopping_ends_at_once_what_still_starts_and_lets_others_end() -> None:
+    ready, starting = process("direct").start(), process("direct", FakeFactory())
+    starting.spawn()
+    pids = [ready.pid, starting.pid]
+    stop_servers([ready, starting])
+    stop_servers([ready, starting])
+    assert not any(alive(pid) for pid in pids)
 
 
 PARENT = """

@@ -3,21 +3,10 @@
 import os
 from pathlib import Path
 
+from inferlab.processes import process_tree
 from inferlab.records import Frozen
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-def process_tree(pid: int) -> list[int]:
-    """`pid` and its descendants that are alive."""
-    tree = [pid]
-    for member in tree:
-        for task in Path(f"/proc/{member}/task").glob("*/children"):
-            try:
-                tree.extend(int(child) for child in task.read_text(encoding="utf-8").split())
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    return tree
 
 
 def tree_cpu_s(pid: int) -> float:

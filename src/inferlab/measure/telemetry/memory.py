@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from inferlab.measure.telemetry.cpu import process_tree
+from inferlab.processes import process_tree
 
 
 def tree_pss_mib(pid: int) -> float:

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from inferlab.measure.telemetry.cpu import machine_cpu, process_tree, tree_cpu_s
+from inferlab.measure.telemetry.cpu import machine_cpu, tree_cpu_s
+from inferlab.processes import process_tree
 
 BUSY = """
 import time

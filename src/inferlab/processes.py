@@ -1,0 +1,68 @@
+"""A process with its descendants and all their threads, as /proc shows them; imports nothing that a child pays for."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from inferlab.errors import MeasurementError
+
+NODES = Path("/sys/devices/system/node")
+
+
+def process_tree(pid: int) -> list[int]:
+    """`pid` and its descendants that are alive."""
+    tree = [pid]
+    for member in tree:
+        for task in Path(f"/proc/{member}/task").glob("*/children"):
+            try:
+                tree.extend(int(child) for child in task.read_text(encoding="utf-8").split())
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return tree
+
+
+def threads_of(pid: int) -> set[int]:
+    """Ids of the live threads of `pid` and its descendants."""
+    return {int(task.name) for member in process_tree(pid) for task in Path(f"/proc/{member}/task").glob("*")}
+
+
+def pin(pid: int, cores: Sequence[int]) -> None:
+    """Pin every thread of `pid` and its descendants. Raises MeasurementError where these cores are not to be had."""
+    pinned: set[int] = set()
+    # Threads that start meanwhile inherit from one that may not be pinned yet, so look until there is no new one.
+    while found := threads_of(pid) - pinned:
+        for thread in found:
+            _pin_thread(thread, cores)
+        pinned |= found
+
+
+def _pin_thread(thread: int, cores: Sequence[int]) -> None:
+    try:
+        os.sched_setaffinity(thread, cores)
+    except ProcessLookupError:
+        return  # it has ended
+    except (OSError, ValueError) as error:
+        here = sorted(os.sched_getaffinity(0))
+        raise MeasurementError(f"cannot run on cores {list(cores)}; allowed here: {here} ({error})") from None
+
+
+def places_to_start(cores: Sequence[int]) -> list[tuple[int, ...]]:
+    """Disjoint sets of as many cores as `cores` has, itself first, on which processes can start beside each other.
+
+    They share its memory node, since memory stays on the node of the core that first wrote to it.
+    """
+    size = len(cores)
+    free = sorted((os.sched_getaffinity(0) & _same_node(cores)) - set(cores))
+    return [tuple(cores), *(tuple(free[at : at + size]) for at in range(0, len(free) - size + 1, size))]
+
+
+def _same_node(cores: Sequence[int]) -> set[int]:
+    """The cores of the memory nodes that `cores` are on; all where the kernel does not tell."""
+    nodes = [_cores_of(path.read_text(encoding="utf-8")) for path in NODES.glob("node*/cpulist")]
+    return set().union(*(node for node in nodes if node & set(cores))) or os.sched_getaffinity(0)
+
+
+def _cores_of(text: str) -> set[int]:
+    """`0-3,8` -> {0, 1, 2, 3, 8}, as in cpuset(7)."""
+    ranges = [part.partition("-") for part in text.strip().split(",") if part]
+    return {core for first, _, last in ranges for core in range(int(first), int(last or first) + 1)}

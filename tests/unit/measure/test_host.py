@@ -1,0 +1,122 @@
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from inferlab.errors import ArtifactError
+from inferlab.load.process import LoadProcess
+from inferlab.measure import host
+from inferlab.measure.host import serve_all
+from inferlab.models.noop import Noop
+from inferlab.processes import threads_of
+from inferlab.records import ArtifactRecord, Configuration, PlannedConfiguration, digest_of
+
+CORE, OTHER = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+NOOP = Noop(name="noop", family="noop")
+
+
+@dataclass(frozen=True)
+class Factory:
+    """Picklable; makes a session that starts a thread as engines do and is never run, or fails."""
+
+    damaged: bool
+
+    def __call__(self) -> Any:
+        if self.damaged:
+            raise ArtifactError("model.xml is damaged: its SHA-256 differs")
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        return SimpleNamespace(thread_safe=True, close=lambda: None)
+
+
+def planned(optimization: str) -> PlannedConfiguration:
+    configuration = Configuration(model="noop", optimization=optimization, target="t", path="direct", batching="none")
+    return PlannedConfiguration(configuration=configuration, artifact_digest=digest_of({"model": "0"}))
+
+
+ROWS = [planned(name) for name in ("a", "b", "c")]
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An artifact for each of ROWS, which a fake session stands for; that of `damaged` cannot be loaded."""
+    for row in [*ROWS, planned("damaged")]:
+        ArtifactRecord(
+            model="noop",
+            optimization=row.configuration.optimization,
+            target="t",
+            precision="fp32",
+            outcome="measured",
+            files={"model": "0"},
+        ).write(tmp_path / row.configuration.optimization / "t" / "artifact.json")
+
+    def factory(artifact_dir: Path, **rest: Any) -> Any:
+        return Factory(damaged=artifact_dir.parent.name == "damaged")
+
+    monkeypatch.setattr(host, "SessionFactory", factory)
+    monkeypatch.setattr(host, "places_to_start", lambda cores: [(CORE,), (OTHER,)])
+    return tmp_path
+
+
+def serve(artifacts: Path, rows: list[PlannedConfiguration], steps: list[int]) -> Any:
+    return serve_all(
+        rows,
+        steps.append,
+        model=NOOP,
+        artifacts=artifacts,
+        samples=[],
+        load=LoadProcess((CORE,)),
+        cores=(CORE,),
+        max_batch_size=8,
+    )
+
+
+def state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "gone"
+
+
+def test_all_are_up_paused_and_on_their_cores_and_end_together(artifacts: Path) -> None:
+    steps: list[int] = []
+    with serve(artifacts, ROWS, steps) as hosts:
+        pids = [one.pid for one in hosts]
+        assert len(set(pids)) == 3
+        assert [state(pid) for pid in pids] == ["T"] * 3
+        threads = set().union(*(threads_of(pid) for pid in pids))
+        assert {frozenset(os.sched_getaffinity(thread)) for thread in threads} == {frozenset({CORE})}
+    assert steps == [1, 1, 1]
+    assert {state(pid) for pid in pids} == {"gone"}
+
+
+def test_one_that_cannot_start_ends_all_others(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pids: list[int] = []
+    spawn = host.ServerProcess.spawn
+
+    def recorded(server: host.ServerProcess, start_on: tuple[int, ...]) -> None:
+        spawn(server, start_on)
+        pids.append(server.pid)
+
+    monkeypatch.setattr(host.ServerProcess, "spawn", recorded)
+    with (
+        pytest.raises(ArtifactError, match="is damaged: its SHA-256 differs"),
+        serve(artifacts, [ROWS[0], planned("damaged"), ROWS[1]], []),
+    ):
+        pass
+    assert len(pids) >= 2
+    assert {state(pid) for pid in pids} == {"gone"}
+
+
+def test_another_artifact_than_the_planned_one_is_refused_before_a_server_starts(artifacts: Path) -> None:
+    other = ROWS[2].model_copy(update={"artifact_digest": "1"})
+    steps: list[int] = []
+    with (
+        pytest.raises(ArtifactError, match="is not the artifact that the study was planned with"),
+        serve(artifacts, [ROWS[0], other], steps),
+    ):
+        pass
+    assert steps == []
