@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from inferlab.load.alarm import Alarm
-from inferlab.load.block import Block, ClosedLoad, OpenLoad
+from inferlab.load.block import LEAST_REQUESTS, Block, ClosedLoad, OpenLoad
 
 clock = time.monotonic
 """Seconds; the same clock in every process of the machine."""
@@ -73,29 +73,34 @@ async def offer(block: Block, send: Send, on_measured: Callable[[], None]) -> Of
 async def _closed(block: Block, load: ClosedLoad, send: Send, start_s: float) -> Offered:
     """Each caller's next request is due when its previous one is done, and none is left unfinished.
 
-    Every caller sends at least one measured request, however long its last one of the warm-up took. One that has done
-    its last measured request goes on with unmeasured ones, marked like those of the warm-up, until all others have
-    too: else the last requests of a slow server would find it less busy than the scenario says.
+    However long they take, every caller sends LEAST_REQUESTS in the warm-up and as many measured ones, in a block
+    without a warm-up at least one. One that has done its last measured request goes on with unmeasured ones, marked
+    like those of the warm-up, until all others have too: else the last requests of a slow server would find it less
+    busy than the scenario says.
     """
     rows: list[Row] = []
     measured_from_s = start_s + block.warmup_s
     end_s = measured_from_s + block.block_s
     sent = measured = 0
     measuring = load.callers
+    least_unmeasured, least_measured = (LEAST_REQUESTS, LEAST_REQUESTS) if block.warmup_s > 0 else (0, 1)
 
     async def call(caller: int) -> None:
         nonlocal sent, measured, measuring
         scheduled_s = start_s
-        own_measured = 0
+        own_unmeasured = own_measured = 0
         done = False
         while True:
-            unmeasured = done or scheduled_s < measured_from_s
-            if not unmeasured and ((own_measured and scheduled_s >= end_s) or measured == block.max_requests):
+            unmeasured = done or scheduled_s < measured_from_s or own_unmeasured < least_unmeasured
+            enough = own_measured >= least_measured and scheduled_s >= end_s
+            if not unmeasured and (enough or measured == block.max_requests):
                 unmeasured = done = True
                 measuring -= 1
             if done and measuring == 0:
                 return
-            if not unmeasured:
+            if unmeasured:
+                own_unmeasured += 1
+            else:
                 measured += 1
                 own_measured += 1
             sent += 1

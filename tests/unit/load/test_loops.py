@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from inferlab.load.arrivals import ConstantArrivals, PoissonArrivals
-from inferlab.load.block import Block, ClosedLoad, OpenLoad
+from inferlab.load.block import LEAST_REQUESTS, Block, ClosedLoad, OpenLoad
 from inferlab.load.loops import Offered, Reply, clock, offer
 
 
@@ -73,8 +73,15 @@ def test_max_requests_bounds_the_measured_part_alone(load: ClosedLoad | OpenLoad
     assert any(row.warmup for row in offered.rows)
 
 
-def test_every_caller_sends_a_measured_request_however_long_its_last_one_of_the_warm_up_took() -> None:
+def test_every_caller_sends_several_requests_in_the_warm_up_and_after_it_however_long_they_take() -> None:
     offered = run(Block(ClosedLoad(2), 0.01, 0.01, 1.0), sleeper(0.05))
+    for caller in range(2):
+        own = [row.warmup for row in offered.rows if row.caller == caller]
+        assert own[: 2 * LEAST_REQUESTS] == [True] * LEAST_REQUESTS + [False] * LEAST_REQUESTS
+
+
+def test_without_a_warm_up_every_caller_sends_one_request_however_long_it_takes() -> None:
+    offered = run(Block(ClosedLoad(2), 0.0, 0.01, 1.0), sleeper(0.05))
     assert sorted(row.caller for row in offered.rows if not row.warmup) == [0, 1]
 
 
