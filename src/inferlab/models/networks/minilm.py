@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from inferlab.quiet import quiet_import
+from inferlab.packages import hidden
 
-with quiet_import("torchao", "torch.utils._pytree"):
-    # transformers imports torchao, which logs that its CUDA extensions do not load.
+with hidden("scipy", "torchao"):
+    # transformers imports both where it finds them, for losses and quantizers that are not used here. That takes half a
+    # second in each process, and torchao logs that its CUDA extensions do not load.
     from transformers import BertConfig, BertModel
 
 
