@@ -36,11 +36,11 @@ class Samples:
         return Samples({name: array[index] for name, array in self.raw.items()}, self.labels[index])
 
     def write(self, path: Path) -> None:
-        """Store as a compressed .npz file; the file appears whole or not at all."""
+        """Store as an .npz file, which appears whole or not at all. Not compressed: that took longer than all else."""
         import numpy as np
 
         with whole_file(path) as part, part.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **{**self.raw, LABELS: self.labels})
+            np.savez(stream, allow_pickle=False, **{**self.raw, LABELS: self.labels})
 
     @classmethod
     def read(cls, path: Path) -> Samples:

@@ -15,6 +15,8 @@ from inferlab.optimize.base import Context, Step
 from inferlab.optimize.export import PROGRAM_FILE, export_program
 from inferlab.optimize.macs import macs_per_item, parameter_count, zero_share
 from inferlab.records import OptimizationRecord, Precision, PreparedRecord, StepRecord, check_digests, digests_of_folder
+from inferlab.train.memory import collect_garbage_rarely, reuse_freed_memory
+from inferlab.train.threads import use_physical_cores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +66,9 @@ def _run(
     seed: int,
     started: float,
 ) -> OptimizationRecord:
+    collect_garbage_rarely()
+    reuse_freed_memory()
+    use_physical_cores()
     check_digests(prepared_dir, PreparedRecord.read(prepared_dir / "prepared.json").files)
     module = load_module(model, prepared_dir)
     example = _example(model, seed)

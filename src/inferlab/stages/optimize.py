@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferlab.optimize.recipe import optimize
-from inferlab.train.threads import use_physical_cores
 
 if TYPE_CHECKING:
     from inferlab.params import Params
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
 def run(params: Params, root: Path, model: str, optimization: str) -> None:
     """Write build/optimized/<model>/<optimization>/: module, program, what calibration gives, optimization.json."""
-    use_physical_cores()
     recipe = params.optimizations[optimization]
     build = root / "build"
     out_dir = build / "optimized" / model / optimization

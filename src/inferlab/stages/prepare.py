@@ -12,6 +12,7 @@ import numpy as np
 from inferlab.data.base import Samples, Splits
 from inferlab.models.structure import save_module
 from inferlab.records import PreparedRecord, digests_of_folder
+from inferlab.train.memory import collect_garbage_rarely, reuse_freed_memory
 from inferlab.train.threads import use_physical_cores
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def run(params: Params, root: Path, model: str) -> None:
     """Write build/prepared/<model>/: module, samples, prepared.json."""
     row, out_dir = params.models[model], root / "build" / "prepared" / model
     started = time.monotonic()
+    collect_garbage_rarely()
+    reuse_freed_memory()
     use_physical_cores()
     shutil.rmtree(out_dir, ignore_errors=True)
     out_dir.mkdir(parents=True)
@@ -61,12 +64,12 @@ def _fitted(model: Model, samples: dict[str, Samples], seed: int, out_dir: Path)
     """Fit the module where there is something to fit, and store it."""
     import torch
 
-    from inferlab.train.fit import fit
-
     torch.manual_seed(seed)
     module = model.pretrained()
     result: dict[str, object] = {}
     if model.fit is not None and "train" in samples:
+        from inferlab.train.fit import fit
+
         result = {**fit(module, model, samples["train"], model.fit, seed, f"fit {model.name}")}
     save_module(module, out_dir)
     return result

@@ -47,7 +47,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=options.learning_rate, total_steps=steps + 1, pct_start=rise
     )
-    _arrange(module, torch.channels_last)
+    arrange(module, torch.channels_last)
     module.train()
     losses: list[float] = []
     with progress(steps, what) as advance:
@@ -63,7 +63,7 @@ def fit(
                         f"lower learning_rate, which is {options.learning_rate}"
                     )
                 advance(1)
-    _arrange(module, torch.contiguous_format)
+    arrange(module, torch.contiguous_format)
     module.eval()
     tenth = max(1, steps // 10)
     return {"steps": steps, "first_loss": float(np.mean(losses[:tenth])), "last_loss": float(np.mean(losses[-tenth:]))}
@@ -79,7 +79,7 @@ def _optimizer(module: nn.Module, options: FitOptions) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
 
 
-def _arrange(module: nn.Module, order: torch.memory_format) -> None:
+def arrange(module: nn.Module, order: torch.memory_format) -> None:
     """Put kernels into a memory order; matrices have only one."""
     for parameter in module.parameters():
         if parameter.ndim == 4:
@@ -94,7 +94,7 @@ def _step(
     options: FitOptions,
     optimizer: torch.optim.Optimizer,
 ) -> float:
-    tensors = [_tensor(inputs[spec.name]) for spec in model.inputs]
+    tensors = [as_tensor(inputs[spec.name]) for spec in model.inputs]
     half = options.autocast == "bf16" and has_bf16()
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         logits = module(*tensors)
@@ -106,7 +106,8 @@ def _step(
     return float(loss.detach())
 
 
-def _tensor(array: np.ndarray) -> Tensor:
+def as_tensor(array: np.ndarray) -> Tensor:
+    """The array in the memory order that `arrange` gives kernels for training."""
     tensor = torch.from_numpy(array)
     # Depthwise convolutions train twice as fast in this order on a CPU.
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor

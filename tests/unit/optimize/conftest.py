@@ -12,8 +12,9 @@ from inferlab.train.fit import fit
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
+    monkeypatch.setattr("inferlab.optimize.recipe.use_physical_cores", lambda: 1)
 
 
 @pytest.fixture
