@@ -17,16 +17,16 @@ from inferlab.optimize.base import STEPS, Context, Step
 from inferlab.records import whole_file
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor, nn
 
+    from inferlab.data.base import Samples
     from inferlab.models.base import Model
 
     Batches = list[tuple[Tensor, ...]]
 
 CALIBRATION_FILE = "calibration.npz"
 RANGES_FILE = "ranges.json"
-BATCH_SIZE = 32
+BATCH_SIZE = 16
 LARGEST_INT8 = 127
 HIGHEST_SIGNAL_TO_NOISE_DB = 200.0
 """Stands for a layer whose rounding changes nothing that float32 can show."""
@@ -46,9 +46,9 @@ class Calibrate(Step):
             raise Unsupported(f"{context.model.name} has no data to calibrate with")
         inputs = context.model.preprocess(context.calibration.raw)
         with whole_file(context.out_dir / CALIBRATION_FILE) as part, part.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **inputs)
-        ranges = activation_ranges(context.module, _batches(context.model, inputs))
-        few = {name: array[: self.sensitivity_samples] for name, array in inputs.items()}
+            np.savez(stream, allow_pickle=False, **inputs)
+        ranges = activation_ranges(context.module, _batches(context.model, context.calibration))
+        few = context.calibration.take(slice(0, self.sensitivity_samples))
         sensitivities = weight_sensitivities(context.module, _batches(context.model, few))
         _write_ranges(context, ranges, sensitivities)
         worst = min(sensitivities.values(), default=HIGHEST_SIGNAL_TO_NOISE_DB)
@@ -78,8 +78,11 @@ def activation_ranges(module: nn.Module, batches: Batches) -> dict[str, dict[str
         layer.register_forward_hook(lambda _, inputs, output, name=name: observe(name, inputs, output))
         for name, layer in computing_layers(module).items()
     ]
+    module.eval()
     try:
-        _outputs(module, batches)
+        with torch.no_grad():
+            for batch in batches:
+                module(*batch)
     finally:
         for handle in handles:
             handle.remove()
@@ -96,19 +99,60 @@ def weight_sensitivities(module: nn.Module, batches: Batches) -> dict[str, float
     from inferlab.optimize.macs import computing_layers
     from inferlab.progress import progress
 
-    reference = _outputs(module, batches)
     layers = computing_layers(module)
-    ratios: dict[str, float] = {}
-    with progress(len(layers), "sensitivity of each layer") as advance:
-        for name, layer in layers.items():
-            weight = layer.weight.detach().clone()
-            with torch.no_grad():
-                layer.weight.copy_(rounded_to_int8(weight))
-                noise = float((_outputs(module, batches) - reference).square().sum())
-                layer.weight.copy_(weight)
-            ratios[name] = _decibels(float(reference.square().sum()), noise)
-            advance(1)
-    return ratios
+    signal, noises = 0.0, dict.fromkeys(layers, 0.0)
+    module.eval()
+    try:
+        with torch.no_grad(), progress(len(batches) * len(layers), "sensitivity of each layer") as advance:
+            for batch in batches:
+                reference, given = _recorded(module, layers, batch)
+                signal += float(reference.square().sum())
+                for name, outputs in given.items():
+                    noises[name] += _noise(module, layers[name], batch, reference)
+                    advance(1)
+                    if len(outputs) == 1:  # What comes before the layers that follow stays as it is.
+                        _repeat(layers[name], outputs[0])
+                _forget(layers)
+    finally:
+        _forget(layers)
+    return {name: _decibels(signal, noise) for name, noise in noises.items()}
+
+
+def _recorded(
+    module: nn.Module, layers: dict[str, nn.Conv2d | nn.Linear], batch: tuple[Tensor, ...]
+) -> tuple[Tensor, dict[str, list[Tensor]]]:
+    """The module's output, and what each layer gives at each call, by name in the order of first calls."""
+    given: dict[str, list[Tensor]] = {}
+    handles = [
+        layer.register_forward_hook(lambda _, __, output, name=name: given.setdefault(name, []).append(output.clone()))
+        for name, layer in layers.items()
+    ]
+    try:
+        return module(*batch), given
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _noise(module: nn.Module, layer: nn.Conv2d | nn.Linear, batch: tuple[Tensor, ...], reference: Tensor) -> float:
+    """The sum of squares of the output's change when the weights of `layer` are rounded."""
+    weight = layer.weight.detach().clone()
+    layer.weight.copy_(rounded_to_int8(weight))
+    try:
+        return float((module(*batch) - reference).square().sum())
+    finally:
+        layer.weight.copy_(weight)
+
+
+def _repeat(layer: nn.Module, output: Tensor) -> None:
+    """Have the layer give `output` instead of computing it."""
+    layer.__dict__["forward"] = lambda *_: output.clone()
+
+
+def _forget(layers: dict[str, nn.Conv2d | nn.Linear]) -> None:
+    """Have the layers compute again instead of giving what was recorded."""
+    for layer in layers.values():
+        layer.__dict__.pop("forward", None)
 
 
 def rounded_to_int8(weight: Tensor) -> Tensor:
@@ -127,24 +171,18 @@ def _decibels(signal: float, noise: float) -> float:
     return round(min(10 * math.log10(signal / noise), HIGHEST_SIGNAL_TO_NOISE_DB), 3)
 
 
-def _batches(model: Model, inputs: dict[str, np.ndarray]) -> Batches:
-    """The inputs in batches, each without what pads all of it, which would only cost time."""
+def _batches(model: Model, samples: Samples) -> Batches:
+    """The inputs in batches of like length, each without what pads all of it, which would only cost time."""
+    import numpy as np
     import torch
 
-    names = [spec.name for spec in model.inputs]
+    lengths = model.sample_lengths(samples.raw)
+    ordered = samples if lengths is None else samples.take(np.argsort(lengths, kind="stable"))
     batches = []
-    for start in range(0, len(inputs[names[0]]), BATCH_SIZE):
-        batch = model.without_padding({name: inputs[name][start : start + BATCH_SIZE] for name in names})
-        batches.append(tuple(torch.from_numpy(batch[name]) for name in names))
+    for start in range(0, len(ordered), BATCH_SIZE):
+        batch = model.without_padding(model.preprocess(ordered.take(slice(start, start + BATCH_SIZE)).raw))
+        batches.append(tuple(torch.from_numpy(batch[spec.name]) for spec in model.inputs))
     return batches
-
-
-def _outputs(module: nn.Module, batches: Batches) -> Tensor:
-    import torch
-
-    module.eval()
-    with torch.no_grad():
-        return torch.cat([module(*batch) for batch in batches])
 
 
 def _write_ranges(context: Context, ranges: dict[str, dict[str, float]], sensitivities: dict[str, float]) -> None:

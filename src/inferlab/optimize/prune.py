@@ -41,23 +41,26 @@ class Prune(Step):
         example = _inputs(context, 1)
         before = macs_per_item(context.module, example)
         gradients = _gradients(context, self.samples)
-        kept_by_ratio: dict[float, float] = {}
+        best: tuple[float, float, float, nn.Module] | None = None
         low, high = 0.0, 1.0
         for _ in range(SEARCH_STEPS):
             ratio = (low + high) / 2
             candidate = _pruned(context, gradients, ratio, self.round_to, example)
             kept = macs_per_item(candidate, example) / before
-            kept_by_ratio[ratio] = kept
-            if abs(kept - self.macs_kept) <= self.tolerance / 4:
+            off = abs(kept - self.macs_kept)
+            if best is None or off < best[0]:
+                best = (off, ratio, kept, candidate)
+            if off <= self.tolerance / 4:
                 break
             low, high = (ratio, high) if kept > self.macs_kept else (low, ratio)
-        ratio, kept = min(kept_by_ratio.items(), key=lambda item: abs(item[1] - self.macs_kept))
-        if abs(kept - self.macs_kept) > self.tolerance:
+        assert best is not None
+        off, ratio, kept, candidate = best
+        if off > self.tolerance:
             raise Unsupported(
                 f"{context.model.name}: no ratio keeps {self.macs_kept} ± {self.tolerance} of the MACs when channels "
                 f"are rounded to {self.round_to}; the nearest is {kept:.3f}"
             )
-        context.module = _pruned(context, gradients, ratio, self.round_to, example)
+        context.module = candidate
         return {"pruning_ratio": ratio, "macs_kept": kept, "macs_before": before}
 
 
@@ -71,23 +74,34 @@ def _inputs(context: Context, count: int) -> tuple[Tensor, ...]:
 
 def _gradients(context: Context, count: int) -> dict[str, Tensor]:
     """The gradient of the loss on the first `count` training samples, by parameter name."""
+    import numpy as np
     import torch
     from torch.nn import functional
 
+    from inferlab.train.fit import arrange, as_tensor
+
     if context.train is None:
         raise Unsupported(f"{context.model.name} has no training data to judge channels by")
+    samples = context.train.take(slice(0, count))
+    lengths = context.model.sample_lengths(samples.raw)
+    if lengths is not None:  # Samples of like length share a batch, where padding would only cost time.
+        samples = samples.take(np.argsort(lengths, kind="stable"))
     context.module.eval()
     context.module.zero_grad()
-    for start in range(0, min(count, len(context.train)), BATCH_SIZE):
-        batch = context.train.take(slice(start, min(start + BATCH_SIZE, count)))
+    arrange(context.module, torch.channels_last)
+    for start in range(0, len(samples), BATCH_SIZE):
+        batch = samples.take(slice(start, start + BATCH_SIZE))
         inputs = context.model.without_padding(context.model.preprocess(batch.raw))
-        logits = context.module(*(torch.from_numpy(inputs[spec.name]) for spec in context.model.inputs))
+        logits = context.module(*(as_tensor(inputs[spec.name]) for spec in context.model.inputs))
         loss = functional.cross_entropy(logits, torch.from_numpy(batch.labels), reduction="sum")
         torch.autograd.backward(loss)
     gradients = {
-        name: parameter.grad for name, parameter in context.module.named_parameters() if parameter.grad is not None
+        name: parameter.grad.contiguous()
+        for name, parameter in context.module.named_parameters()
+        if parameter.grad is not None
     }
     context.module.zero_grad()
+    arrange(context.module, torch.contiguous_format)
     return gradients
 
 

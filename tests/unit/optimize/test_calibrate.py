@@ -1,3 +1,4 @@
+import copy
 import json
 
 import numpy as np
@@ -44,6 +45,34 @@ def test_the_more_sensitive_layer_has_the_lower_ratio() -> None:
     ratios = weight_sensitivities(nn.Sequential(exact, rough), [(torch.randn(32, 16),)])
     assert ratios["0"] == 200.0
     assert 30 < ratios["1"] < 60
+
+
+class Shared(nn.Module):
+    """One layer used before and after another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared, self.between = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        inner = nn.functional.relu_(self.shared(features))
+        return self.shared(self.between(inner))
+
+
+def test_each_layer_is_judged_as_if_the_whole_module_ran_again() -> None:
+    torch.manual_seed(0)
+    module, batches = Shared().eval(), [(torch.randn(4, 8),), (torch.randn(3, 8),)]
+    expected = {}
+    with torch.no_grad():
+        reference = torch.cat([module(*batch) for batch in batches])
+        for name in ("shared", "between"):
+            changed = copy.deepcopy(module)
+            weight = changed.get_submodule(name).weight
+            weight.copy_(rounded_to_int8(weight))
+            noise = (torch.cat([changed(*batch) for batch in batches]) - reference).square().sum()
+            expected[name] = float(10 * torch.log10(reference.square().sum() / noise))
+    assert weight_sensitivities(module, batches) == pytest.approx(expected, abs=0.01)
+    assert all("forward" not in vars(layer) and not layer._forward_hooks for layer in module.children())
 
 
 def test_a_layer_rounded_to_int8_has_at_most_255_values_a_channel_and_keeps_its_largest() -> None:
