@@ -44,10 +44,11 @@ class Run(Frozen):
 
 
 class ProfileData(Frozen):
-    """Shares of the training and the evaluation samples that a profile uses."""
+    """Shares of the training, the evaluation and the calibration samples that a profile uses."""
 
     train_fraction: Fraction
     evaluation_fraction: Fraction
+    calibration_fraction: Fraction
 
 
 class ProfileMeasure(Frozen):

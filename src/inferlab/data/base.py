@@ -79,7 +79,10 @@ class DatasetOptions(Frozen, ABC):
     name: str
     train: PositiveInt = Field(description="training samples under a profile with train_fraction 1")
     test: PositiveInt = Field(description="evaluation samples under a profile with evaluation_fraction 1")
-    calibration: PositiveInt = Field(description="samples to calibrate with, taken from the training samples")
+    calibration: PositiveInt = Field(
+        description="samples to calibrate with, taken from the training samples, under a profile with "
+        "calibration_fraction 1"
+    )
 
     @abstractmethod
     def load(self, train_count: int, evaluation_count: int, seed: int) -> Splits:

@@ -52,11 +52,13 @@ def _samples(model: Model, params: Params) -> tuple[dict[str, Samples], dict[str
     if model.dataset is None:
         raw = model.example_samples(EXAMPLE_COUNT, seed)
         return {"evaluation": Samples(raw, np.zeros(EXAMPLE_COUNT, dtype=np.int64))}, {}
-    train_count = max(model.dataset.calibration, round(model.dataset.train * share.train_fraction))
+    calibration_count = max(1, round(model.dataset.calibration * share.calibration_fraction))
+    train_count = max(calibration_count, round(model.dataset.train * share.train_fraction))
     splits: Splits = model.dataset.load(
         train_count, max(1, round(model.dataset.test * share.evaluation_fraction)), seed
     )
-    parts = {"train": splits.train, "evaluation": splits.evaluation, "calibration": splits.calibration}
+    calibration = splits.calibration.take(slice(0, calibration_count))
+    parts = {"train": splits.train, "evaluation": splits.evaluation, "calibration": calibration}
     return {name: Samples(model.encode_samples(part.raw), part.labels) for name, part in parts.items()}, splits.checks
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 WARM_UP_SHARE = 0.2
 """The share of steps in which the learning rate rises; then it falls as a cosine."""
 LARGEST_GRADIENT_NORM = 5.0
+STATISTICS_SHARE = 0.2
+"""Running statistics of batch normalization average over no more than this share of the steps."""
 
 
 def fit(
@@ -48,6 +50,7 @@ def fit(
         optimizer, max_lr=options.learning_rate, total_steps=steps + 1, pct_start=rise
     )
     arrange(module, torch.channels_last)
+    momenta = _follow_within(module, STATISTICS_SHARE * steps)
     module.train()
     losses: list[float] = []
     with progress(steps, what) as advance:
@@ -64,6 +67,8 @@ def fit(
                     )
                 advance(1)
     arrange(module, torch.contiguous_format)
+    for norm, momentum in momenta.items():
+        norm.momentum = momentum
     module.eval()
     tenth = max(1, steps // 10)
     return {"steps": steps, "first_loss": float(np.mean(losses[:tenth])), "last_loss": float(np.mean(losses[-tenth:]))}
@@ -77,6 +82,20 @@ def _optimizer(module: nn.Module, options: FitOptions) -> torch.optim.AdamW:
         {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
+
+
+def _follow_within(module: nn.Module, steps: float) -> dict[nn.BatchNorm2d, float | None]:
+    """Have running statistics forget what is older than about `steps`; returns the momenta that they had.
+
+    At PyTorch's momentum, 0.1, a training of ten steps would end with statistics that are for the most part of the
+    weights before it.
+    """
+    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    before = {norm: norm.momentum for norm in norms}
+    for norm in norms:
+        if norm.momentum is not None:
+            norm.momentum = max(norm.momentum, min(1.0, 1 / steps))
+    return before
 
 
 def arrange(module: nn.Module, order: torch.memory_format) -> None:

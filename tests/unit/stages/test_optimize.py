@@ -18,7 +18,7 @@ def test_an_optimization_of_a_prepared_model(tmp_path: Path, monkeypatch: pytest
     for user in (prepare, recipe):
         monkeypatch.setattr(user, "use_physical_cores", lambda: torch.set_num_threads(1))
     step = STEPS.get("sparsify").model_validate({"kind": "sparsify", "zeroed": 0.25})
-    data = SimpleNamespace(train_fraction=1.0, evaluation_fraction=1.0)
+    data = SimpleNamespace(train_fraction=1.0, evaluation_fraction=1.0, calibration_fraction=1.0)
     params = SimpleNamespace(
         models={"tiny": tiny_model()},
         optimizations={"sparse": SimpleNamespace(precision="fp32", steps=(step,))},

@@ -19,8 +19,9 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare, "use_physical_cores", lambda: torch.set_num_threads(1))
 
 
-def params(model: Model, train_fraction: float = 1.0, evaluation_fraction: float = 1.0) -> SimpleNamespace:
-    data = SimpleNamespace(train_fraction=train_fraction, evaluation_fraction=evaluation_fraction)
+def params(model: Model, **fractions: float) -> SimpleNamespace:
+    names = ("train_fraction", "evaluation_fraction", "calibration_fraction")
+    data = SimpleNamespace(**{**dict.fromkeys(names, 1.0), **fractions})
     return SimpleNamespace(
         models={model.name: model}, profile=SimpleNamespace(data=data), run=SimpleNamespace(seed=3), optimizations={}
     )
@@ -46,6 +47,14 @@ def test_writes_a_fitted_module_and_its_samples(tmp_path: Path) -> None:
 def test_fractions_scale_the_data_but_not_below_what_calibration_takes(tmp_path: Path) -> None:
     folder = run(tiny_model(), tmp_path, train_fraction=0.05, evaluation_fraction=0.25)
     assert PreparedRecord.read(folder / "prepared.json").counts == {"train": 16, "evaluation": 16, "calibration": 16}
+
+
+def test_fewer_samples_calibrate_where_the_profile_says_so_and_they_are_the_first(tmp_path: Path) -> None:
+    whole = run(tiny_model(), tmp_path / "whole", train_fraction=0.5)
+    part = run(tiny_model(), tmp_path / "part", train_fraction=0.5, calibration_fraction=0.25)
+    assert PreparedRecord.read(part / "prepared.json").counts["calibration"] == 4
+    first = Samples.read(whole / "calibration.npz").take(slice(0, 4))
+    assert (Samples.read(part / "calibration.npz").raw["picture"] == first.raw["picture"]).all()
 
 
 def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:

@@ -53,3 +53,16 @@ def test_a_training_of_a_few_steps_ends(samples: int) -> None:
     model = tiny_model()
     options = fit_options(epochs=1, batch_size=2)
     assert fit(model.architecture(), model, halves(samples, 0), options, 0, "fit tiny")["steps"] == samples // 2
+
+
+@pytest.mark.parametrize(("samples", "momentum"), [(16, 0.625), (512, 0.1)])
+def test_statistics_follow_a_short_training_and_keep_their_own_momentum_else(samples: int, momentum: float) -> None:
+    """8 and 256 steps: a fifth of the first is 1.6 of them, of the second more than the 10 of momentum 0.1."""
+    model = tiny_model()
+    module = model.architecture()
+    norm = module.get_submodule("norm")
+    seen: list[float] = []
+    norm.register_forward_hook(lambda *_: seen.append(norm.momentum))
+    fit(module, model, halves(samples, 0), fit_options(epochs=1, batch_size=2), 0, "fit tiny")
+    assert set(seen) == {pytest.approx(momentum)}
+    assert norm.momentum == 0.1

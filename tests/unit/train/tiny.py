@@ -117,6 +117,7 @@ def tiny_model(**changes: Any) -> TinyModel:
 class FakeData(Frozen):
     train_fraction: float = 1.0
     evaluation_fraction: float = 1.0
+    calibration_fraction: float = 1.0
 
 
 class FakeProfile(Frozen):
