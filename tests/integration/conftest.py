@@ -13,7 +13,7 @@ import yaml
 REPOSITORY = Path(__file__).parents[2]
 TINY = {
     "label": "tiny: a test, no measurement",
-    "data": {"train_fraction": 0.02, "evaluation_fraction": 0.02, "calibration_fraction": 1.0},
+    "data": {"train_fraction": 0.02, "evaluation_fraction": 0.02, "calibration_fraction": 0.1},
     "measure": {"rounds": 2, "block_s": 0.1, "warmup_s": 0.02, "max_requests": 200, "attempts": 1},
 }
 
