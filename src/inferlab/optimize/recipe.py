@@ -15,7 +15,7 @@ from inferlab.optimize.base import Context, Step
 from inferlab.optimize.export import PROGRAM_FILE, export_program
 from inferlab.optimize.macs import macs_per_item, parameter_count, zero_share
 from inferlab.records import OptimizationRecord, Precision, PreparedRecord, StepRecord, check_digests, digests_of_folder
-from inferlab.train.memory import collect_garbage_rarely, reuse_freed_memory
+from inferlab.train.memory import reuse_freed_memory
 from inferlab.train.threads import use_physical_cores
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ def _run(
     seed: int,
     started: float,
 ) -> OptimizationRecord:
-    collect_garbage_rarely()
     reuse_freed_memory()
     use_physical_cores()
     check_digests(prepared_dir, PreparedRecord.read(prepared_dir / "prepared.json").files)

@@ -12,7 +12,7 @@ import numpy as np
 from inferlab.data.base import Samples, Splits
 from inferlab.models.structure import save_module
 from inferlab.records import PreparedRecord, digests_of_folder
-from inferlab.train.memory import collect_garbage_rarely, reuse_freed_memory
+from inferlab.train.memory import reuse_freed_memory
 from inferlab.train.threads import use_physical_cores
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ def run(params: Params, root: Path, model: str) -> None:
     """Write build/prepared/<model>/: module, samples, prepared.json."""
     row, out_dir = params.models[model], root / "build" / "prepared" / model
     started = time.monotonic()
-    collect_garbage_rarely()
     reuse_freed_memory()
     use_physical_cores()
     shutil.rmtree(out_dir, ignore_errors=True)

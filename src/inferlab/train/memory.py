@@ -1,13 +1,11 @@
-"""How memory is kept and garbage looked for in a process that trains a module or takes it apart, and then ends."""
+"""How memory is kept in a process that trains a module or takes it apart, and then ends."""
 
 from __future__ import annotations
 
 import ctypes
-import gc
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 LARGEST_INT = 2**31 - 1
-OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
 def reuse_freed_memory() -> None:
@@ -20,11 +18,3 @@ def reuse_freed_memory() -> None:
     if hasattr(libc, "mallopt"):
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
-
-
-def collect_garbage_rarely() -> None:
-    """Look for reference cycles less often: imports and torch.export make many objects, and few of them are garbage.
-
-    At Python's own threshold that search was a fifth of an export's time.
-    """
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)

@@ -14,13 +14,6 @@ for _ in range(10):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
-RARELY = """
-import gc
-from inferlab.train.memory import collect_garbage_rarely
-collect_garbage_rarely()
-print(gc.isenabled(), gc.get_threshold()[0])
-"""
-
 
 def test_memory_of_any_size_is_used_again_without_page_faults() -> None:
     """Ten arrays of 64 MiB are 163,840 pages."""
@@ -30,8 +23,3 @@ def test_memory_of_any_size_is_used_again_without_page_faults() -> None:
     }
     assert faults["reused"] < 1000
     assert faults["default"] > 10 * faults["reused"]
-
-
-def test_garbage_is_still_collected_though_rarely() -> None:
-    shown = subprocess.run([sys.executable, "-c", RARELY], capture_output=True, text=True, check=True).stdout
-    assert shown.split() == ["True", "100000"]
