@@ -41,6 +41,8 @@ def test_every_configuration_that_can_run_here_is_measured_in_every_round(reprod
         assert f"{plan['reference']}/twin" in expected
     assert (blocks["requests_ok"] > 0).all()
     assert (blocks["latency_p50_s"] > 0).all()
+    assert (blocks["cpu_s"] >= 0).all()
+    assert (blocks["memory_pss_mib"] > 10).all()
 
 
 def row_id(configuration: dict[str, object]) -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inferlab.data.base import Samples
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,17 +21,14 @@ ANY_INTEGER = 1000
 def payloads(model: Model, prepared: Path, seed: int) -> list[dict[str, np.ndarray]]:
     """Input tensors of batch 1, by name: a seeded choice of evaluation samples.
 
-    Random numbers of the inputs' types where the model has no data.
+    Random numbers of the inputs' types where the model has no data. Raises DataError where its data is not there.
     """
     random = np.random.default_rng(seed)
-    path = prepared / "evaluation.npz"
-    if not path.is_file():
+    if model.data_kind is None:
         return [_random_inputs(model, random) for _ in range(PAYLOADS)]
-    with np.load(path, allow_pickle=False) as arrays:
-        raw = {name: arrays[name] for name in arrays.files if name != "labels"}
-    count = len(next(iter(raw.values())))
-    chosen = random.choice(count, size=min(PAYLOADS, count), replace=False)
-    return [model.preprocess({name: values[[index]] for name, values in raw.items()}) for index in chosen]
+    samples = Samples.read(prepared / "evaluation.npz")
+    chosen = random.choice(len(samples), size=min(PAYLOADS, len(samples)), replace=False)
+    return [model.preprocess(samples.take(np.array([index])).raw) for index in chosen]
 
 
 def _random_inputs(model: Model, random: np.random.Generator) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from inferlab.load.block import BlockResult, Phase
 from inferlab.measure.telemetry.cpu import TICKS_PER_S, machine_cpu, tree_cpu_s
-from inferlab.measure.telemetry.memory import machine_memory_mib, tree_pss_mib
+from inferlab.measure.telemetry.memory import machine_memory_mib, reset_tree_peak, tree_peak_pss_mib
 from inferlab.measure.telemetry.throttling import throttle_events
 from inferlab.measure.validity import Evidence, Limits, why_invalid
 from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS
@@ -29,6 +29,8 @@ class Observer:
 
     def on_phase(self, phase: Phase) -> None:
         """Read every counter; called at both ends of the measured part."""
+        if phase == "measured":
+            reset_tree_peak(self._pid)
         machine = machine_cpu()
         self._readings[phase] = {
             "time_s": time.monotonic(),
@@ -55,7 +57,7 @@ class Observer:
             "machine_cpu_other_percent": max(0.0, 100 * (used["busy_s"] - known_s) / (wall_s * cores)),
             "cpu_steal_percent": 100 * used["steal_s"] / (wall_s * cores),
             "throttle_events": used["throttle_events"],
-            "memory_pss_mib": (pss_mib := tree_pss_mib(self._pid)),
+            "memory_pss_mib": (pss_mib := tree_peak_pss_mib(self._pid)),
             "memory_utilization_percent": 100 * pss_mib / machine_memory_mib(),
             "load_average_1m": os.getloadavg()[0],
         }

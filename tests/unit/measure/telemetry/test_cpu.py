@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -34,6 +35,19 @@ def test_the_tree_counts_descendants(busy_grandchild: "subprocess.Popen[bytes]")
     assert tree[0] == busy_grandchild.pid
     assert len(tree) == 2
     assert 0.3 <= tree_cpu_s(busy_grandchild.pid) < 5
+
+
+def test_a_thread_that_has_ended_still_counts() -> None:
+    def work() -> None:
+        end = time.thread_time() + 0.1
+        while time.thread_time() < end:
+            pass
+
+    before = tree_cpu_s(os.getpid())
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert tree_cpu_s(os.getpid()) - before >= 0.1
 
 
 def test_waiting_uses_no_cpu_and_working_does() -> None:
