@@ -8,15 +8,16 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from inferlab.errors import InferlabError
+from inferlab.errors import InferlabError, UnknownNameError
 from inferlab.measure.exclusive import end_with_the_pipeline, exclusive
-from inferlab.params import load_params, select_profile
+from inferlab.params import Params, load_params, select_profile
 
 app = typer.Typer(
     help="Reproducible inference benchmarks: optimize, compile, serve, measure, compare.",
@@ -39,6 +40,7 @@ Notebook = Annotated[str, typer.Option(help="One notebook in notebooks/, without
 def _stage(name: str, **cell: str) -> None:
     """Run one stage: check params.yaml first, hold the lock, end with the pipeline."""
     params = load_params(ROOT / "params.yaml")
+    _require_defined(params, cell)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     end_with_the_pipeline()
@@ -49,6 +51,18 @@ def _stage(name: str, **cell: str) -> None:
     except KeyboardInterrupt:
         print("inferlab: stopped; finished rounds are kept and the next run goes on from them", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _require_defined(params: Params, cell: dict[str, str]) -> None:
+    """Raise UnknownNameError where an option names no row of params.yaml; names are folders that a stage empties."""
+    rows: dict[str, Mapping[str, object]] = {
+        "model": params.models,
+        "optimization": params.optimizations,
+        "study": params.studies,
+    }
+    for option, name in cell.items():
+        if option in rows and name not in rows[option]:
+            raise UnknownNameError(f"--{option}", name, rows[option])
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

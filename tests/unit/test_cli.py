@@ -53,6 +53,26 @@ def test_a_wrong_option_is_the_users_error(root: Path) -> None:
     assert "--model" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["prepare", "--model", "minilmm"], ["--model 'minilmm'", "noop", "Did you mean 'minilm'"]),
+        (["prepare", "--model", "../x"], ["--model '../x'"]),
+        (["optimize", "--model", "noop", "--optimization", "prunde"], ["--optimization 'prunde'", "'pruned'"]),
+        (["plan", "--study", "servign", "--model", "noop"], ["--study 'servign'", "'serving'"]),
+    ],
+)
+def test_a_cell_that_params_does_not_define_is_the_users_error(
+    root: Path, arguments: list[str], words: list[str]
+) -> None:
+    result = inferlab(*arguments, cwd=root)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+    assert [path.name for path in root.iterdir()] == ["params.yaml"]
+
+
 def test_a_missing_record_is_ours_and_named(root: Path) -> None:
     result = inferlab("serve-and-measure", "--study", "serving", "--model", "minilm", cwd=root)
     assert result.returncode == 1
