@@ -5,17 +5,19 @@ for, so a new kind brings its own keys.
 """
 
 import json
+import math
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from inferlab.errors import ParamsError, UnknownNameError, UserError, near_match
+from inferlab.data.base import DATASETS
+from inferlab.errors import ParamsError, UserError, near_match
 from inferlab.measure.validity import Limits
 from inferlab.models.base import MODELS, Model
 from inferlab.optimize.base import STEPS, Step
@@ -24,19 +26,26 @@ from inferlab.registry import Registry
 from inferlab.studies.base import STUDIES, ClosedLoop, OpenLoop, Scenario, Study
 from inferlab.targets.base import TARGETS
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 ORIGINAL = "original"
 MAX_PARAMS_BYTES = 1_000_000
+MAX_VALUES, MAX_DEPTH = 100_000, 16
+"""Anchors let a small file stand for any number of values, or for itself."""
+NOT_DECIMAL = re.compile(r"[-+]?0[0-9_bx].*|.*:.*")
+"""Numbers of base 2, 8, 16 and 60. DVC reads the same file as YAML 1.2, which takes 010 for ten and 1:30 for text."""
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class Run(Frozen):
     """What this run selects."""
 
     profile: str
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     models: tuple[str, ...]
     optimizations: tuple[str, ...]
     targets: tuple[str, ...]
@@ -55,9 +64,9 @@ class ProfileMeasure(Frozen):
     """How much is measured. An interval over rounds needs two of them; an invalid block is tried `attempts` times."""
 
     rounds: Annotated[int, Field(ge=2, le=10_000)]
-    block_s: Positive
-    warmup_s: Positive
-    max_requests: Annotated[int, Field(ge=10)]
+    block_s: Seconds
+    warmup_s: Seconds
+    max_requests: Annotated[int, Field(ge=10, le=10_000_000)]
     attempts: Annotated[int, Field(ge=1, le=10)]
 
 
@@ -86,7 +95,7 @@ class Serve(Frozen):
     """The batcher's limit and the client's time-out."""
 
     max_batch_size: Annotated[int, Field(ge=1, le=1024)]
-    request_timeout_s: Positive
+    request_timeout_s: Seconds
 
 
 class Analysis(Frozen):
@@ -125,16 +134,13 @@ def load_params(path: Path) -> Params:
     parsed: dict[str, Any] = {
         "run": _frozen(Run, sections["run"], "run"),
         "profiles": {name: _frozen(Profile, row, f"profiles.{name}") for name, row in _rows(sections, "profiles")},
-        "models": {
-            name: _registered(MODELS, "family", {**row, "name": name}, f"models.{name}")
-            for name, row in _rows(sections, "models")
-        },
+        "models": {name: _model(name, row) for name, row in _rows(sections, "models")},
         "optimizations": optimizations,
         "compile": _frozen(Compile, sections["compile"], "compile"),
         "serve": _frozen(Serve, sections["serve"], "serve"),
         "scenarios": {name: _scenario(row, f"scenarios.{name}") for name, row in _rows(sections, "scenarios")},
         "studies": {
-            name: _registered(STUDIES, "kind", {**row, "name": name}, f"studies.{name}")
+            name: _registered(STUDIES, "kind", _named(name, row, f"studies.{name}"), f"studies.{name}")
             for name, row in _rows(sections, "studies")
         },
         "validity": _frozen(Limits, sections["validity"], "validity"),
@@ -159,14 +165,34 @@ def select_profile(path: Path, profile: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error."""
+    """YAML in which a key that stands twice is an error, and a number is what DVC takes it for."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        number = node.tag.endswith((":int", ":float"))
+        if number and isinstance(node, yaml.ScalarNode) and NOT_DECIMAL.fullmatch(node.value):
+            raise _unread(node, "is not a decimal number")
+        try:
+            return super().construct_object(node, deep)
+        except (AttributeError, LookupError, ValueError):
+            # What PyYAML's constructors raise on a scalar that looks like a value of its tag and is none.
+            raise _unread(node, f"is no {node.tag.rpartition(':')[2]}") from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ParamsError(str(key), "twice", f"each key once (line {node.start_mark.line + 1} and below)")
+        lines: dict[Hashable, int] = {}
+        for key_node, _ in node.value:
+            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+            if not isinstance(key, Hashable):
+                continue  # PyYAML names it
+            if key in lines:
+                raise UserError(
+                    f"params.yaml: {key} stands in line {lines[key]} and again in line {line}; allowed: each key once"
+                )
+            lines[key] = line
         return super().construct_mapping(node, deep)
+
+
+def _unread(node: yaml.Node, problem: str) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, f"{node.value!r} {problem}", node.start_mark)
 
 
 def _sections(path: Path) -> dict[str, Any]:
@@ -176,8 +202,16 @@ def _sections(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run from the repository's root") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{path} is nested deeper than {MAX_DEPTH} levels") from None
+    for count, (key, value) in enumerate(_values(content, "", 0)):
+        if count > MAX_VALUES:
+            raise UserError(f"{path} holds more than {MAX_VALUES} values")
+        _require_plain(key, value)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no sections; expected: {', '.join(Params.model_fields)}")
     for name in content:
@@ -188,6 +222,31 @@ def _sections(path: Path) -> dict[str, Any]:
         if name not in content:
             raise ParamsError(name, None, "this section is required")
     return content
+
+
+def _values(value: Any, key: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """Every value with its key, lists and mappings before what they hold."""
+    if depth > MAX_DEPTH:
+        raise UserError(f"params.yaml: {key} is nested deeper than {MAX_DEPTH} levels")
+    yield key, value
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise ParamsError(key or "a section", name, "keys that are text; put quotes around it")
+            yield from _values(inner, f"{key}.{name}" if key else name, depth + 1)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _values(inner, f"{key}[{index}]", depth + 1)
+
+
+def _require_plain(key: str, value: Any) -> None:
+    """Refuse what JSON has no word for, and numbers that nothing can be made of."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ParamsError(key, value, "a finite number")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ParamsError(key, value, "a whole number of at most 64 bits")
+    if not isinstance(value, str | int | float | list | dict | None):
+        raise ParamsError(key, value, "text, a number, true, false, null, a list or a mapping; quote a text")
 
 
 def _rows(sections: Mapping[str, Any], section: str) -> list[tuple[str, dict[str, Any]]]:
@@ -210,22 +269,42 @@ def _frozen(cls: type[FrozenT], row: Any, key: str) -> FrozenT:
     try:
         if isinstance(row, dict) and any(isinstance(value, tuple) for value in row.values()):
             return cls.model_validate(row, strict=True)  # steps are objects already
-        return cls.model_validate_json(json.dumps(row, default=str), strict=True)
+        return cls.model_validate_json(json.dumps(row), strict=True)
     except ValidationError as error:
         raise _explained(error, cls, row, key) from None
-    except UnknownNameError as error:
-        raise ParamsError(key, error.name, f"a known {error.kind}: {', '.join(error.known)}", error.near) from None
 
 
-def _registered(registry: Registry[type[FrozenT]], word: str, row: dict[str, Any], key: str) -> FrozenT:
-    kind = row.get(word)
-    if not isinstance(kind, str):
-        raise ParamsError(f"{key}.{word}", kind, ", ".join(registry.names()))
-    try:
-        cls = registry.get(kind)
-    except UnknownNameError as error:
-        raise ParamsError(f"{key}.{word}", kind, ", ".join(registry.names()), error.near) from None
-    return _frozen(cls, row, key)
+def _named(name: str, row: dict[str, Any], key: str) -> dict[str, Any]:
+    if "name" in row:
+        raise ParamsError(f"{key}.name", row["name"], f"no such key; the row is called {name!r} already")
+    return {**row, "name": name}
+
+
+def _model(name: str, row: dict[str, Any]) -> Model:
+    """A model's row. Its data set is checked first, by its own class, which knows the keys that the model does not."""
+    key = f"models.{name}"
+    family = _class(MODELS, "family", row, key)
+    options = row.get("dataset")
+    if isinstance(options, dict):
+        fitting = [kind for kind in DATASETS if DATASETS.get(kind).kind == family.data_kind]
+        if not fitting:
+            raise ParamsError(f"{key}.dataset", options, f"no data set, since the family {row['family']} takes none")
+        _registered(DATASETS, "name", options, f"{key}.dataset", fitting)
+    return _frozen(family, _named(name, row, key), key)
+
+
+def _registered(
+    registry: Registry[type[FrozenT]], word: str, row: dict[str, Any], key: str, allowed: list[str] | None = None
+) -> FrozenT:
+    return _frozen(_class(registry, word, row, key, allowed), row, key)
+
+
+def _class(
+    registry: Registry[type[FrozenT]], word: str, row: dict[str, Any], key: str, allowed: list[str] | None = None
+) -> type[FrozenT]:
+    """The class that the row's `word` stands for; `allowed` are the names to choose from where not all are."""
+    allowed = registry.names() if allowed is None else allowed
+    return registry.get(_known(f"{key}.{word}", row.get(word), allowed))
 
 
 def _steps(key: str, rows: Any) -> list[Step]:
@@ -241,10 +320,7 @@ def _steps(key: str, rows: Any) -> list[Step]:
 
 def _scenario(row: dict[str, Any], key: str) -> Scenario:
     kinds: dict[str, type[Scenario]] = {"closed": ClosedLoop, "open": OpenLoop}
-    kind = row.get("kind")
-    if kind not in kinds:
-        raise ParamsError(f"{key}.kind", kind, ", ".join(kinds), near_match(str(kind), kinds))
-    return _frozen(kinds[kind], row, key)
+    return _frozen(kinds[_known(f"{key}.kind", row.get("kind"), kinds)], row, key)
 
 
 def _explained(error: ValidationError, cls: type[BaseModel], row: Any, key: str) -> ParamsError:
@@ -252,20 +328,52 @@ def _explained(error: ValidationError, cls: type[BaseModel], row: Any, key: str)
     first = error.errors()[0]
     path = [part for part in first["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tagged-")))]
     full = key + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    if first["type"] in ("extra_forbidden", "missing"):
-        fields = _fields_at(cls, path[:-1])
-        if first["type"] == "missing":
-            return ParamsError(full, None, "this key is required")
-        return ParamsError(full, _at(row, path), f"one of {', '.join(fields)}", near_match(str(path[-1]), fields))
-    near = None
     value = _at(row, path)
+    if first["type"] == "missing":
+        return ParamsError(full, None, "this key is required")
+    if first["type"] == "extra_forbidden":
+        fields = _field_names(_class_at(cls, path[:-1]))
+        return ParamsError(full, value, f"one of {', '.join(fields)}", near_match(str(path[-1]), fields))
+    near = None
     if first["type"] == "literal_error":
-        near = near_match(str(value), re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", ""))))
-    return ParamsError(full, value, first["msg"], near)
+        near = near_match(str(value), re.findall(r"'([^']*)'", first["ctx"]["expected"]))
+    return ParamsError(full, value, _allowed(first, cls, path), near)
 
 
-def _fields_at(cls: type[BaseModel], path: list[Any]) -> list[str]:
-    """Field names of the class that validates the value at `path`."""
+LIMITS = {
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+    "too_short": "a list of at least {min_length} item(s)",
+}
+KINDS = {"int": "a whole number", "float": "a number", "string": "text", "bool": "true or false"}
+
+
+def _allowed(complaint: "ErrorDetails", cls: type[BaseModel], path: list[Any]) -> str:
+    """What is allowed, in the words of the file and not of pydantic."""
+    kind, _, _ = complaint["type"].partition("_")
+    if complaint["type"] in LIMITS:
+        bounds = {name: str(bound).removesuffix(".0") for name, bound in complaint["ctx"].items()}
+        return LIMITS[complaint["type"]].format(**bounds)
+    if kind == "tuple":
+        return f"a list of {_items_at(cls, path)}"
+    if kind in ("model", "dict"):
+        return f"a mapping of {', '.join(_field_names(_class_at(cls, path)))}"
+    return KINDS.get(kind, complaint["msg"].removeprefix("Value error, "))
+
+
+def _items_at(cls: type[BaseModel], path: list[Any]) -> str:
+    """What the list at `path` holds."""
+    item = typing.get_args(_class_at(cls, path[:-1]).model_fields[path[-1]].annotation)[0]
+    if typing.get_origin(item) is Annotated:
+        item = typing.get_args(item)[0]
+    return {str: "texts", int: "whole numbers"}.get(item, "values")
+
+
+def _class_at(cls: type[BaseModel], path: list[Any]) -> type[BaseModel]:
+    """The class that validates the value at `path`."""
     for part in path:
         if isinstance(part, int) or part not in cls.model_fields:
             continue
@@ -276,7 +384,12 @@ def _fields_at(cls: type[BaseModel], path: list[Any]) -> list[str]:
         classes = [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
         if classes:
             cls = classes[0]
-    return [name for name in cls.model_fields if name != "name"]
+    return cls
+
+
+def _field_names(cls: type[BaseModel]) -> list[str]:
+    """The keys that a row of the class may have; a model's and a study's name is the key of its row."""
+    return [name for name in cls.model_fields if name != "name" or not issubclass(cls, (Model, Study))]
 
 
 def _at(row: Any, path: list[Any]) -> Any:
@@ -288,9 +401,18 @@ def _at(row: Any, path: list[Any]) -> Any:
     return row
 
 
-def _known(key: str, name: str, known: Mapping[str, Any] | list[str]) -> None:
-    if name not in known:
-        raise ParamsError(key, name, ", ".join(known), near_match(name, known))
+def _known(key: str, name: Any, known: Mapping[str, Any] | list[str]) -> str:
+    """The name, which is one of the known ones."""
+    if not isinstance(name, str) or name not in known:
+        raise ParamsError(key, name, ", ".join(known), near_match(str(name), known))
+    return name
+
+
+def _known_once(key: str, names: tuple[str, ...], known: Mapping[str, Any] | list[str]) -> None:
+    for name in names:
+        _known(key, name, known)
+        if names.count(name) > 1:
+            raise ParamsError(key, name, "each name once")
 
 
 def _check_names(params: Params) -> None:
@@ -305,15 +427,10 @@ def _check_names(params: Params) -> None:
     for key, names, known in selections:
         if not names:
             raise ParamsError(key, [], f"at least one of {', '.join(known)}")
-        for name in names:
-            _known(key, name, known)
-            if names.count(name) > 1:
-                raise ParamsError(key, name, "each name once")
+        _known_once(key, names, known)
     for study_name, study in params.studies.items():
-        for name in study.optimizations:
-            _known(f"studies.{study_name}.optimizations", name, params.optimizations)
-        for name in study.scenarios:
-            _known(f"studies.{study_name}.scenarios", name, params.scenarios)
+        _known_once(f"studies.{study_name}.optimizations", study.optimizations, params.optimizations)
+        _known_once(f"studies.{study_name}.scenarios", study.scenarios, params.scenarios)
 
 
 def _check_combinations(params: Params) -> None:
@@ -324,7 +441,14 @@ def _check_combinations(params: Params) -> None:
         )
     if params.optimizations[ORIGINAL].steps or params.optimizations[ORIGINAL].precision != "fp32":
         raise ParamsError(f"optimizations.{ORIGINAL}", "changed", "no steps and precision fp32: the untouched model")
-    largest = max(params.compile.batch_sizes)
+    sizes = params.compile.batch_sizes
+    if len(set(sizes)) < len(sizes):
+        raise ParamsError("compile.batch_sizes", list(sizes), "each size once")
+    if 1 not in sizes:
+        raise ParamsError(
+            "compile.batch_sizes", list(sizes), "sizes with 1 among them, or every lone request is padded"
+        )
+    largest = max(sizes)
     if params.serve.max_batch_size > largest:
         raise ParamsError(
             "serve.max_batch_size",
@@ -338,10 +462,10 @@ def _check_combinations(params: Params) -> None:
         if row.precision != "int8-static" and "calibrate" in kinds:
             raise ParamsError(f"optimizations.{name}.precision", row.precision, "int8-static, which calibrate is for")
     for study_name in params.run.studies:
-        study = params.studies[study_name]
-        if not set(study.optimizations) & set(params.run.optimizations):
+        optimizations = params.studies[study_name].optimizations
+        if ORIGINAL not in optimizations:
             raise ParamsError(
                 f"studies.{study_name}.optimizations",
-                list(study.optimizations),
-                "at least one that run.optimizations selects",
+                list(optimizations),
+                f"a selection with {ORIGINAL!r}, the reference that the study compares with",
             )
