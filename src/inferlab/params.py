@@ -289,7 +289,7 @@ def _model(name: str, row: dict[str, Any]) -> Model:
         fitting = [kind for kind in DATASETS if DATASETS.get(kind).kind == family.data_kind]
         if not fitting:
             raise ParamsError(f"{key}.dataset", options, f"no data set, since the family {row['family']} takes none")
-        _registered(DATASETS, "name", options, f"{key}.dataset", fitting)
+        _registered(DATASETS, "name", options, f"{key}.dataset", fitting).check(f"{key}.dataset")
     return _frozen(family, _named(name, row, key), key)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from inferlab.data.fashion_mnist import FILES
 from inferlab.errors import ParamsError, UserError
 from inferlab.params import load_params, select_profile
 
@@ -137,6 +138,30 @@ WRONG: dict[str, tuple[Edit, list[str]]] = {
     "an unknown key of a data set": (
         lambda c: c["models"]["efficientnet-lite0"]["dataset"].update(pathh="x"),
         ["models.efficientnet-lite0.dataset.pathh", "one of name, train, test, calibration, path", "'path'"],
+    ),
+    "a folder of data that is not there": (
+        lambda c: c["models"]["efficientnet-lite0"]["dataset"].update(path="nowhere"),
+        ["models.efficientnet-lite0.dataset.path", "'nowhere'", "train-images-idx3-ubyte.gz", "null"],
+    ),
+    "more training pictures than the package carries": (
+        lambda c: c["models"]["efficientnet-lite0"]["dataset"].update(train=12001),
+        ["models.efficientnet-lite0.dataset.train", "12001", "at most 12000"],
+    ),
+    "more test pictures than there are": (
+        lambda c: c["models"]["efficientnet-lite0"]["dataset"].update(test=10001),
+        ["models.efficientnet-lite0.dataset.test", "at most 10000"],
+    ),
+    "more snippets than there are": (
+        lambda c: c["models"]["minilm"]["dataset"].update(train=9000),
+        ["models.minilm.dataset.train", "9000", "at most 8808"],
+    ),
+    "no snippets left to train on": (
+        lambda c: c["models"]["minilm"]["dataset"].update(test=12808),
+        ["models.minilm.dataset.test", "at most 12807"],
+    ),
+    "more samples to calibrate with than to train on": (
+        lambda c: c["models"]["minilm"]["dataset"].update(calibration=8601),
+        ["models.minilm.dataset.calibration", "8601", "at most 8600"],
     ),
     "a name inside of a row": (
         lambda c: c["models"]["minilm"].update(name="other"),
@@ -285,6 +310,16 @@ def test_a_file_that_holds_no_plain_sections_is_the_users_error(tmp_path: Path, 
     path.write_text(content)
     with pytest.raises(UserError, match=re.escape(words)):
         load_params(path)
+
+
+def test_a_folder_with_the_whole_set_has_more_pictures(tmp_path: Path, write: Callable[[Edit], Path]) -> None:
+    for name in FILES:
+        (tmp_path / name).touch()
+    asked = {"path": str(tmp_path), "train": 60_000}
+    params = load_params(write(lambda c: c["models"]["efficientnet-lite0"]["dataset"].update(asked)))
+    dataset = params.models["efficientnet-lite0"].dataset
+    assert dataset is not None
+    assert dataset.train == 60_000
 
 
 def test_a_folder_in_the_files_place_is_the_users_error(tmp_path: Path) -> None:

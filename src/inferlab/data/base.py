@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from inferlab.errors import DataError
+from inferlab.errors import DataError, ParamsError
 from inferlab.records import Frozen, whole_file
 from inferlab.registry import Registry
 
@@ -83,6 +83,19 @@ class DatasetOptions(Frozen, ABC):
         description="samples to calibrate with, taken from the training samples, under a profile with "
         "calibration_fraction 1"
     )
+
+    @property
+    def most(self) -> dict[str, int]:
+        """The most samples that `train` and `test` may ask for, where that is known without reading the data."""
+        return {}
+
+    def check(self, key: str) -> None:
+        """Raise ParamsError naming a key below `key` where it asks for what this data set does not have."""
+        for name, most in self.most.items():
+            if getattr(self, name) > most:
+                raise ParamsError(f"{key}.{name}", getattr(self, name), f"at most {most}")
+        if self.calibration > self.train:
+            raise ParamsError(f"{key}.calibration", self.calibration, f"at most {self.train}, since `train` holds them")
 
     @abstractmethod
     def load(self, train_count: int, evaluation_count: int, seed: int) -> Splits:

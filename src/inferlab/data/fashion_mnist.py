@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Literal
 from inferlab.data.base import DATASETS, DatasetOptions, Samples, Splits
 from inferlab.data.checks import balanced_choice, class_shares, duplicate_mask, require_shares
 from inferlab.data.idx import read_idx
-from inferlab.errors import DataError
+from inferlab.errors import DataError, ParamsError
 from inferlab.records import file_digest
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
+FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 EMBEDDED = Path(__file__).parent / "embedded" / "fashion_mnist"
 EMBEDDED_SHA256 = {
     "train-images-idx3-ubyte.gz": "e0b4db1ff7b16192c3cf0ce9d630a2057ba1118f91301d72ec9667711a0850ef",
@@ -51,6 +52,15 @@ class FashionMnist(DatasetOptions):
     name: Literal["fashion-mnist"]
     path: Path | None = None
     """Folder of the whole set; none: what the package carries."""
+
+    @property
+    def most(self) -> dict[str, int]:
+        return {"train": WHOLE_TRAIN_COUNT if self.path else EMBEDDED_TRAIN_COUNT, "test": TEST_COUNT}
+
+    def check(self, key: str) -> None:
+        super().check(key)
+        if self.path and not all((self.path / name).is_file() for name in FILES):
+            raise ParamsError(f"{key}.path", str(self.path), f"a folder with {', '.join(FILES)}, or null")
 
     def load(self, train_count: int, evaluation_count: int, seed: int) -> Splits:
         import numpy as np
@@ -99,7 +109,7 @@ def _require_count(path: Path, count: int, expected: int) -> None:
 
 def _checked_files(folder: Path, expected: dict[str, str] | None) -> dict[str, str]:
     digests = {}
-    for name in (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS):
+    for name in FILES:
         if not (folder / name).is_file():
             raise DataError(f"{folder / name} is missing; `path` must name a folder with the four IDX .gz files")
         digests[name] = file_digest(folder / name)

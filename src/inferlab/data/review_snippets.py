@@ -50,6 +50,10 @@ class ReviewSnippets(DatasetOptions):
 
     name: Literal["review-snippets"]
 
+    @property
+    def most(self) -> dict[str, int]:
+        return {"test": SNIPPET_COUNT - 1, "train": SNIPPET_COUNT - self.test}
+
     def load(self, train_count: int, evaluation_count: int, seed: int) -> Splits:
         import numpy as np
 
