@@ -1,11 +1,12 @@
 """What `results/machines/` holds: one set of records for each machine, environment and profile."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from inferlab.errors import DataError
+from inferlab.errors import ArtifactError, DataError
 from inferlab.records import (
     BLOCK_COLUMNS,
     ArtifactRecord,
@@ -13,6 +14,8 @@ from inferlab.records import (
     OptimizationRecord,
     PlanRecord,
     QualityRecord,
+    Record,
+    file_digest,
 )
 
 if TYPE_CHECKING:
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BLOCK_KEY = ["study", "configuration", "scenario", "round", "attempt"]
+REQUESTS_READ = [*BLOCK_KEY, "machine_id", "warmup", "status", "scheduled_s", "done_s"]
+
+AGAIN = "delete it and run dvc repro, which collects this run's files again, or bring it from where it was measured"
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -59,20 +67,23 @@ class ResultSet:
     def latencies(self) -> "dict[tuple[str, str, str], pd.DataFrame]":
         """Latency of the answered requests outside the warm-up, in seconds since the scheduled time.
 
-        By study, configuration and scenario; columns round, attempt, latency_s.
+        By study, configuration and scenario; columns round, attempt, latency_s. Raises ArtifactError or DataError where
+        the requests are not those of the blocks beside them.
         """
-        import pandas as pd
-
-        columns = ["study", "configuration", "scenario", "round", "attempt", "warmup", "status"]
         found: dict[tuple[str, str, str], pd.DataFrame] = {}
         for path in sorted(self.folder.glob("measurements/*/*/requests.parquet")):
-            requests = pd.read_parquet(path, columns=[*columns, "scheduled_s", "done_s"])
+            requests = _read_parquet(path, REQUESTS_READ)
+            study, model = path.parts[-3:-1]
+            _check_column(path, requests, "study", study)
+            _check_column(path, requests, "machine_id", self.machine.machine_id)
             requests = requests[(requests["status"] == "ok") & ~requests["warmup"]]
+            blocks = self.blocks[(self.blocks["study"] == study) & (self.blocks["model"] == model)]
+            _check_counts(path, requests, blocks)
             latency = requests["done_s"].astype("float64") - requests["scheduled_s"].astype("float64")
             requests = requests.assign(latency_s=latency)
             for key, group in requests.groupby(["study", "configuration", "scenario"], observed=True):
-                study, configuration, scenario = (str(part) for part in key)
-                found[(study, configuration, scenario)] = group[["round", "attempt", "latency_s"]]
+                of_study, configuration, scenario = (str(part) for part in key)
+                found[(of_study, configuration, scenario)] = group[["round", "attempt", "latency_s"]]
         return found
 
     def correct(self, model: str, optimization: str, target: str) -> "pd.Series[bool] | None":
@@ -80,13 +91,11 @@ class ResultSet:
 
         Raises DataError where the predictions do not give the recorded accuracy.
         """
-        import pandas as pd
-
         path = self.folder / "quality" / model / optimization / target / "predictions.parquet"
         record = self.quality.get((model, optimization, target))
         if record is None or record.outcome != "measured" or record.value is None or not path.is_file():
             return None
-        predictions = pd.read_parquet(path).set_index("index").sort_index()
+        predictions = _read_parquet(path, ["index", "label", "prediction"]).set_index("index").sort_index()
         correct: pd.Series[bool] = predictions["label"] == predictions["prediction"]
         if len(correct) != record.samples or abs(float(correct.mean()) - record.value) > 1e-6:
             raise DataError(
@@ -99,8 +108,10 @@ class ResultSet:
 def load_results(machines: Path, first: tuple[str, str, str] | None = None) -> list[ResultSet]:
     """Every set under `results/machines/`, the set whose key is `first` in front, then by key.
 
-    Raises DataError where the sets mix provenances, or where a record is not of the machine its folder names.
+    Raises DataError where the sets mix provenances, or where a record is not of the machine, study, model, optimization
+    or target that its path names; ArtifactError where a file is damaged, missing, or not the one that was collected.
     """
+    _check_collected(machines)
     folders = sorted(path.parent for path in machines.glob("*/*/*/machine.json"))
     sets = [_load_set(folder) for folder in folders]
     provenances = sorted({provenance for found in sets for provenance in found.provenances})
@@ -108,6 +119,28 @@ def load_results(machines: Path, first: tuple[str, str, str] | None = None) -> l
         where = "; ".join(f"{'/'.join(found.key)}: {', '.join(found.provenances)}" for found in sets)
         raise DataError(f"results of different provenance are never mixed; found {where}; remove all but one kind")
     return sorted(sets, key=lambda found: (found.key != first, found.key))
+
+
+def _check_collected(machines: Path) -> None:
+    """Compare the files with the checksums that collect listed beside `machines`.
+
+    Files and sets that it does not list (of a machine whose folder was brought since) have none to compare with.
+    """
+    collected = machines.parent / "collected.json"
+    if not collected.is_file():
+        return
+    try:
+        listed = json.loads(collected.read_text(encoding="utf-8"))
+        files = {f"{name}/{file}": str(digest) for name, found in listed.items() for file, digest in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise ArtifactError(f"{collected} is damaged: {error}; run inferlab collect, which writes it") from error
+    for file, digest in files.items():
+        path = machines / file
+        if not path.is_file() or file_digest(path) != digest:
+            fault = "is not the file" if path.is_file() else "is missing, a file"
+            raise ArtifactError(
+                f"{path} {fault} that {collected} lists; {AGAIN}; where it was changed on purpose, run inferlab collect"
+            )
 
 
 def _load_set(folder: Path) -> ResultSet:
@@ -118,10 +151,11 @@ def _load_set(folder: Path) -> ResultSet:
             f"{folder / 'machine.json'} is of machine {machine.machine_id}, environment {machine.environment_id}; "
             f"its folder names {machine_id}, {environment_id}"
         )
-    optimizations = [OptimizationRecord.read(path) for path in sorted(folder.glob("optimizations/*.json"))]
-    artifacts = [ArtifactRecord.read(path) for path in sorted(folder.glob("artifacts/*/*/*/artifact.json"))]
-    quality = [QualityRecord.read(path) for path in sorted(folder.glob("quality/*/*/*/quality.json"))]
-    plans = [PlanRecord.read(path) for path in sorted(folder.glob("plans/*.json"))]
+    cell = "{0.model}/{0.optimization}/{0.target}"
+    optimizations = _read_records(folder, OptimizationRecord, "*.json", "optimizations/{0.model}-{0.optimization}.json")
+    artifacts = _read_records(folder, ArtifactRecord, "*/*/*/artifact.json", f"artifacts/{cell}/artifact.json")
+    quality = _read_records(folder, QualityRecord, "*/*/*/quality.json", f"quality/{cell}/quality.json")
+    plans = _read_records(folder, PlanRecord, "*.json", "plans/{0.study}-{0.model}.json")
     return ResultSet(
         folder=folder,
         machine=machine,
@@ -134,23 +168,72 @@ def _load_set(folder: Path) -> ResultSet:
     )
 
 
+def _read_records(folder: Path, kind: type[AnyRecord], pattern: str, place: str) -> list[AnyRecord]:
+    """Every record that `pattern` finds in the first folder of `place`, which says where a record belongs."""
+    found = []
+    for path in sorted((folder / place.split("/")[0]).glob(pattern)):
+        record = kind.read(path)
+        belongs = place.format(record)
+        if path != folder / belongs:
+            raise DataError(f"{path} holds the record of {belongs}; {AGAIN}")
+        found.append(record)
+    return found
+
+
 def _load_blocks(folder: Path, key: tuple[str, str, str]) -> "pd.DataFrame":
     import pandas as pd
 
     frames = []
-    for path in sorted(folder.glob("measurements/*/*/blocks.parquet")):
-        frame = pd.read_parquet(path)
+    for place in sorted({path.parent for path in folder.glob("measurements/*/*/*.parquet")}):
+        path, requests = place / "blocks.parquet", place / "requests.parquet"
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing, although requests stand there; {AGAIN}")
+        frame = _read_parquet(path)
         missing = sorted(set(BLOCK_COLUMNS) - set(frame.columns))
         if missing:
             raise DataError(f"{path}: columns are missing: {', '.join(missing)}")
-        for column, expected in zip(("machine_id", "environment_id", "profile"), key, strict=True):
-            found = sorted(set(frame[column].astype(str)))
-            if len(frame) and found != [expected]:
-                raise DataError(f"{path}: column {column} holds {', '.join(found)}; its folder names {expected}")
+        names = ("machine_id", "environment_id", "profile", "study", "model")
+        for column, expected in zip(names, (*key, *place.parts[-2:]), strict=True):
+            _check_column(path, frame, column, expected)
+        if (frame["outcome"] == "measured").any() and not requests.is_file():
+            raise ArtifactError(f"{requests} is missing, although {path.name} beside it holds measured blocks; {AGAIN}")
         frames.append(frame)
     if not frames:
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in BLOCK_COLUMNS.items()})
     return pd.concat(frames, ignore_index=True)
+
+
+def _read_parquet(path: Path, columns: list[str] | None = None) -> "pd.DataFrame":
+    """A Parquet file as a frame. Raises ArtifactError naming it where it is damaged or lacks a column."""
+    import pandas as pd
+    from pyarrow import ArrowException
+
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (ArrowException, OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{path} cannot be read ({str(error).splitlines()[0]}); {AGAIN}") from error
+
+
+def _check_column(path: Path, frame: "pd.DataFrame", column: str, expected: str) -> None:
+    """Raise DataError where a column holds anything but what the file's path names."""
+    found = sorted(str(value) for value in frame[column].unique())
+    if len(frame) and found != [expected]:
+        raise DataError(f"{path}: column {column} holds {', '.join(found)}; its folder names {expected}; {AGAIN}")
+
+
+def _check_counts(path: Path, requests: "pd.DataFrame", blocks: "pd.DataFrame") -> None:
+    """Raise DataError where a measured block does not have as many answered requests as it counted."""
+    counted = blocks[blocks["outcome"] == "measured"].set_index(BLOCK_KEY)["requests_ok"]
+    stored = requests.groupby(BLOCK_KEY, observed=True).size().reindex(counted.index).fillna(0)
+    wrong = (counted != stored).to_numpy().nonzero()[0]
+    if len(wrong):
+        first = wrong[0]
+        _, configuration, scenario, number, _ = counted.index[first]
+        raise DataError(
+            f"{path}: {len(wrong)} of {len(counted)} measured blocks counted other requests than it holds; first: "
+            f"{configuration}, {scenario}, round {number}: {counted.iloc[first]} counted, {int(stored.iloc[first])} "
+            f"here; {AGAIN}"
+        )
 
 
 def usable_blocks(blocks: "pd.DataFrame") -> "pd.DataFrame":

@@ -1,5 +1,7 @@
 """Reading results/machines/: order, checks, and what may not stand together."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from synthetic_results import Synthetic, machine_record, write_results
 
 from inferlab.analyze.results import load_results, pooled_latencies, usable_blocks
 from inferlab.errors import ArtifactError, DataError
+from inferlab.records import digests_of_folder
 
 SMALL = {"studies": ("optimization",), "rounds": 2, "requests": 8, "samples": 40}
 
@@ -57,6 +60,122 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
         load_results(tmp_path)
 
 
+TWO = Synthetic(models=("minilm", "noop"), rounds=2, requests=8, samples=40)
+CELL = "minilm/original/cpu-openvino"
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [
+        ("plans/optimization-noop.json", "plans/optimization-minilm.json"),
+        ("plans/serving-minilm.json", "plans/optimization-minilm.json"),
+        ("optimizations/minilm-pruned.json", "optimizations/minilm-sparse.json"),
+        (f"artifacts/{CELL}/artifact.json", "artifacts/minilm/sparse/cpu-openvino/artifact.json"),
+        (f"quality/{CELL}/quality.json", "quality/minilm/original/cpu-eager/quality.json"),
+        ("measurements/serving/minilm/blocks.parquet", "measurements/optimization/minilm/blocks.parquet"),
+        ("measurements/serving/noop/blocks.parquet", "measurements/serving/minilm/blocks.parquet"),
+    ],
+)
+def test_a_record_of_another_cell_is_named(tmp_path: Path, source: str, destination: str) -> None:
+    folder = write_results(tmp_path, TWO)
+    shutil.copyfile(folder / source, folder / destination)
+    with pytest.raises(DataError, match=destination.replace(".", r"\.")):
+        load_results(tmp_path)
+
+
+@pytest.mark.parametrize("other", ["serving/minilm", "optimization/noop"])
+def test_requests_of_other_blocks_are_named(tmp_path: Path, other: str) -> None:
+    folder = write_results(tmp_path, TWO)
+    path = folder / "measurements/optimization/minilm/requests.parquet"
+    shutil.copyfile(folder / "measurements" / other / "requests.parquet", path)
+    results = load_results(tmp_path)[0]
+    with pytest.raises(DataError, match=r"optimization/minilm/requests\.parquet"):
+        _ = results.latencies
+
+
+def test_requests_are_as_many_as_their_block_counted(tmp_path: Path) -> None:
+    folder = write_results(tmp_path, Synthetic(**SMALL))
+    path = folder / "measurements/optimization/minilm/requests.parquet"
+    pd.read_parquet(path).iloc[:-1].to_parquet(path)
+    results = load_results(tmp_path)[0]
+    with pytest.raises(DataError, match=r"1 of 32 measured blocks .* round 2: 5 counted, 4 here"):
+        _ = results.latencies
+
+
+@pytest.mark.parametrize("name", ["requests", "blocks"])
+def test_a_missing_half_of_a_measurement_is_named(tmp_path: Path, name: str) -> None:
+    folder = write_results(tmp_path, Synthetic(**SMALL))
+    (folder / f"measurements/optimization/minilm/{name}.parquet").unlink()
+    with pytest.raises(ArtifactError, match=rf"{name}\.parquet is missing, although"):
+        load_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "measurements/optimization/minilm/blocks.parquet",
+        "measurements/optimization/minilm/requests.parquet",
+        f"quality/{CELL}/predictions.parquet",
+    ],
+)
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_truncated_file_is_named(tmp_path: Path, name: str, share: float) -> None:
+    path = write_results(tmp_path, Synthetic(**SMALL)) / name
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ArtifactError, match=rf"{path.name} cannot be read .*; delete it and run dvc repro"):
+        read_all(tmp_path)
+
+
+def test_a_page_of_a_file_that_is_overwritten_is_named(tmp_path: Path) -> None:
+    path = write_results(tmp_path, Synthetic(**SMALL)) / "measurements/optimization/minilm/requests.parquet"
+    content = bytearray(path.read_bytes())
+    content[4:2000] = bytes(1996)
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"requests\.parquet cannot be read"):
+        read_all(tmp_path)
+
+
+def read_all(machines: Path) -> None:
+    """Read every file that the tables are made from."""
+    for results in load_results(machines):
+        assert results.latencies
+        for key in results.quality:
+            results.correct(*key)
+
+
+def collect(machines: Path) -> None:
+    """List the checksums of one set, as collect does."""
+    sets = {path.parent.relative_to(machines).as_posix(): path.parent for path in machines.glob("*/*/*/machine.json")}
+    listed = {name: digests_of_folder(folder) for name, folder in sets.items()}
+    (machines.parent / "collected.json").write_text(json.dumps(listed), encoding="utf-8")
+
+
+def test_a_file_that_is_not_the_collected_one_is_named(tmp_path: Path) -> None:
+    machines = tmp_path / "machines"
+    folder = write_results(machines, Synthetic(**SMALL))
+    collect(machines)
+    assert len(load_results(machines)) == 1
+    write_results(machines, Synthetic(machine_id="brought-since", **SMALL))
+    assert len(load_results(machines)) == 2
+    path = folder / f"quality/{CELL}/predictions.parquet"
+    pd.read_parquet(path).iloc[::-1].to_parquet(path)
+    with pytest.raises(ArtifactError, match=r"predictions\.parquet is not the file that .*collected\.json lists"):
+        load_results(machines)
+    path.unlink()
+    with pytest.raises(ArtifactError, match=r"predictions\.parquet is missing"):
+        load_results(machines)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}'])
+def test_a_damaged_list_of_what_was_collected_is_named(tmp_path: Path, text: str) -> None:
+    machines = tmp_path / "machines"
+    write_results(machines, Synthetic(**SMALL))
+    (tmp_path / "collected.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"collected\.json is damaged.*run inferlab collect"):
+        load_results(machines)
+
+
 def test_predictions_that_contradict_the_recorded_accuracy_are_refused(tmp_path: Path) -> None:
     folder = write_results(tmp_path, Synthetic(**SMALL))
     path = folder / "quality/minilm/original/cpu-eager/predictions.parquet"
@@ -100,5 +219,10 @@ def test_warm_up_and_failed_requests_are_not_in_the_latencies(tmp_path: Path) ->
     requests["status"] = requests["status"].astype(str)
     requests.loc[timed_out, "status"] = "timeout"
     requests.to_parquet(path)
+    blocks = pd.read_parquet(path.with_name("blocks.parquet"))
+    key = ["configuration", "scenario", "round"]
+    of_it = (blocks[key].astype(str) == requests.loc[timed_out, key].astype(str)).all(axis=1)
+    blocks.loc[of_it, "requests_ok"] -= 1
+    blocks.to_parquet(path.with_name("blocks.parquet"))
     found = load_results(tmp_path)[0].latencies
     assert sum(len(frame) for frame in found.values()) == kept - 1
