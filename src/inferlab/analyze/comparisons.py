@@ -1,14 +1,22 @@
-"""Every measured configuration against its study's reference, with the noise floor of the A/A twin."""
+"""Every measured configuration against two references, with the noise floor of the A/A twin.
+
+Against the reference of its study, which is what the user has: so much better is the whole of engine, optimization and
+path. Against the original on the same target: so much of that is the optimization's.
+"""
 
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from inferlab.analyze.quality import ORIGINAL
 from inferlab.analyze.rows import Row
 from inferlab.analyze.statistics import NAN, PairedRatio, holm, paired_ratio, rounds_needed, rounds_until_narrow
 
 if TYPE_CHECKING:
     import pandas as pd
+
+AGAINST_REFERENCE = "the reference"
+AGAINST_ORIGINAL = "original on the same target"
 
 TWIN = "twin_of_reference"
 NO_TWIN = {"noise_floor": NAN}
@@ -19,14 +27,23 @@ METRICS = {"latency_p50_s": "lower", "throughput_per_s": "higher"}
 POWER = 0.8
 """Power at which `rounds_needed` would separate the difference that was seen."""
 
-SCOPE = ("machine_id", "environment_id", "profile", "study", "model")
-"""A family of comparisons: what Holm corrects together, and what is never compared across."""
+TWIN_TOLERANCE = 0.03
+"""How far the median round ratio of the A/A twin may be off one before the pages warn of it."""
+
+FAMILY = ["machine_id", "environment_id", "profile", "study"]
+"""A family of comparisons: what Holm corrects together."""
+
+SCOPE = (*FAMILY, "model")
+"""What is never compared across."""
+
+PAIR = ["model", "configuration", "reference", "scenario", "metric"]
+"""A comparison; where both references are the same configuration, two lines hold one comparison."""
 
 NOISE_COLUMNS = [*SCOPE, "scenario", "metric", "reference", "ratio_median", "ratio", "ratio_low", "ratio_high"]
-NOISE_COLUMNS += ["log_sd", "noise_floor", "rounds"]
+NOISE_COLUMNS += ["log_sd", "noise_floor", "rounds", "twin_warning"]
 
 COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "configuration", "scenario", "metric", "better"]
-COLUMNS += ["reference", "rounds", "ratio", "ratio_low", "ratio_high", "ratio_median", "log_sd", "p_value"]
+COLUMNS += ["against", "reference", "rounds", "ratio", "ratio_low", "ratio_high", "ratio_median", "log_sd", "p_value"]
 COLUMNS += ["p_adjusted", "noise_floor", "verdict", "more_rounds_needed", "note"]
 
 
@@ -34,6 +51,8 @@ def noise_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     """The reference's twin over the reference, for each study, model, scenario and metric.
 
     `noise_floor` is the largest deviation from a ratio of one that the twin's interval still holds, as a log ratio.
+    `twin_warning` says why the twin differs from the reference, which is the same configuration: its interval excludes
+    one, or its median is off by more than TWIN_TOLERANCE.
     """
     import pandas as pd
 
@@ -58,16 +77,20 @@ def noise_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
                     "log_sd": found.log_sd,
                     "noise_floor": _floor(found),
                     "rounds": found.rounds,
+                    "twin_warning": _twin_warning(found, confidence),
                 }
             )
     return pd.DataFrame.from_records(records, columns=NOISE_COLUMNS)
 
 
 def comparison_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
-    """One line for each measured configuration, scenario and metric: ratio to the reference, paired by round.
+    """One line for each measured configuration, scenario, metric and reference: ratio to it, paired by round.
 
-    Verdicts are `better`, `worse` or `tie`: a difference is called one where Holm's p-value over the study's
-    comparisons of a model is below 1 - confidence and the ratio lies beyond the noise floor. Without a measured twin
+    `against` says which of the two references a line is about, `reference` which configuration that is: the study's
+    own, and the original on the same target behind the same path and batching.
+    Verdicts are `better`, `worse` or `tie`: a difference is called one where Holm's p-value over all comparisons of the
+    study (all models, both references) is below 1 - confidence and the ratio lies beyond the noise floor of the study's
+    twin, whichever the reference. Without a measured twin
     there is no floor and no verdict. `more_rounds_needed` is what a tie would take at 80 % power
     (statistics.rounds_needed, at the level of Holm's step that it missed) and for the twin's interval to end below the
     difference; blank where the twin's own difference is as large, since more rounds do not cure that.
@@ -79,16 +102,18 @@ def comparison_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     records: list[dict[str, Any]] = []
     for scope, scenario, group in _families(rows):
         reference = _reference(group)
-        candidates = [row for row in group if row.measured and not row.keys["twin"] and row is not reference]
+        candidates = [row for row in group if row.measured and not row.keys["twin"]]
         if reference is None:
             continue
         for metric, better in metrics_of(reference).items():
             twin = noise.get((*scope, scenario, metric), NO_TWIN)
             for row in candidates:
-                found = paired_ratio(row.by_round(metric), reference.by_round(metric), confidence)
-                records.append(_record(row, reference, metric, better, found, twin))
+                for against, other in _references(row, reference, candidates):
+                    found = paired_ratio(row.by_round(metric), other.by_round(metric), confidence)
+                    line = _record(row, other, metric, better, found, twin)
+                    records.append({**line, "against": against})
     frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, TWIN])
-    families = [_judge(family, confidence) for _, family in frame.groupby(list(SCOPE), sort=False)]
+    families = [_judge(family, confidence) for _, family in frame.groupby(FAMILY, sort=False)]
     return pd.concat(families, ignore_index=True)[COLUMNS] if families else frame[COLUMNS]
 
 
@@ -112,6 +137,26 @@ def _reference(group: list[Row]) -> Row | None:
     plan = group[0].results.plans[(group[0].keys["study"], group[0].keys["model"])]
     found = [row for row in group if row.keys["configuration"] == plan.reference and row.measured]
     return found[0] if found else None
+
+
+def _references(row: Row, reference: Row, candidates: list[Row]) -> Iterator[tuple[str, Row]]:
+    """What a row is compared with: the study's reference, and what was not optimized under the same circumstances."""
+    if row is not reference:
+        yield AGAINST_REFERENCE, reference
+    if row.keys["optimization"] != ORIGINAL:
+        same = ("target", "path", "batching")
+        for other in candidates:
+            if other.keys["optimization"] == ORIGINAL and all(other.keys[name] == row.keys[name] for name in same):
+                yield AGAINST_ORIGINAL, other
+
+
+def _twin_warning(twin: PairedRatio, confidence: float) -> str:
+    reasons = []
+    if twin.low > 1 or twin.high < 1:
+        reasons.append(f"its {100 * confidence:g} % interval excludes 1")
+    if abs(twin.median - 1) > TWIN_TOLERANCE:
+        reasons.append(f"its median is off by {100 * abs(twin.median - 1):.1f} %")
+    return ", ".join(reasons)
 
 
 def _floor(twin: PairedRatio) -> float:
@@ -143,8 +188,11 @@ def _record(
 def _judge(family: "pd.DataFrame", confidence: float) -> "pd.DataFrame":
     family = family.copy()
     alpha = 1 - confidence
-    family["p_adjusted"] = holm(family["p_value"].to_numpy(dtype=float))
-    missed = int((family["p_adjusted"] >= alpha).sum())
+    distinct = family.drop_duplicates(PAIR)
+    distinct = distinct.assign(p_adjusted=holm(distinct["p_value"].to_numpy(dtype=float)))
+    missed = int((distinct["p_adjusted"] >= alpha).sum())
+    adjusted = distinct.set_index(PAIR)["p_adjusted"]
+    family["p_adjusted"] = adjusted.loc[list(family[PAIR].itertuples(index=False, name=None))].to_numpy()
     judged = [_verdict(line, confidence, alpha / max(missed, 1)) for line in family.to_dict("records")]
     family["verdict"] = [verdict for verdict, _, _ in judged]
     family["more_rounds_needed"] = [float(more) if more is not None else NAN for _, more, _ in judged]

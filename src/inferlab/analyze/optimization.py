@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 USERS_ENGINE = "cpu-eager"
 
-SPEEDUPS = ("speedup_vs_users", "speedup_vs_best_fp32")
+SPEEDUPS = ("speedup_vs_users", "speedup_vs_best_fp32", "speedup_vs_same_target")
 COLUMNS = {
     "latency_p50_s": "float64",
     "latency_p50_low_s": "float64",
@@ -53,7 +53,8 @@ def optimization_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
 
     Speed-ups are ratios of throughput (closed loop), paired by round, above 1 is faster: `speedup_vs_users` against the
     original on cpu-eager, what a user of PyTorch has; `speedup_vs_best_fp32` against the fastest target that runs the
-    original. Both stand under the same study, path, batching and scenario. Accuracy differences are against the
+    original; `speedup_vs_same_target` against the original on the row's own target, which leaves what the optimization
+    did. All stand under the same study, path, batching and scenario. Accuracy differences are against the
     original on the same target, on the same samples.
     """
     kept = [row for row in rows if not row.keys["twin"]]
@@ -85,6 +86,9 @@ def _speed(row: Row, rows: list[Row], confidence: float) -> dict[str, Any]:
     originals = _originals_beside(row, rows) if row.keys["loop"] == "closed" else {}
     if USERS_ENGINE in originals:
         values |= _speedup(SPEEDUPS[0], row, originals[USERS_ENGINE], confidence)
+    target = str(row.keys["target"])
+    if target in originals:
+        values |= _speedup(SPEEDUPS[2], row, originals[target], confidence)
     if originals:
         best = max(originals, key=lambda target: float(originals[target].by_round("throughput_per_s").mean()))
         values |= {"best_fp32": best, **_speedup(SPEEDUPS[1], row, originals[best], confidence)}

@@ -5,15 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-PAPER_COLUMNS = (
-    "latency_mean_ms",
-    "latency_std_ms",
-    "throughput_mean_per_s",
-    "throughput_std_per_s",
-    "cpu_percent",
-    "accelerator_percent",
-    "memory_percent",
-)
+NOOP = "noop"
 
 
 @cache
@@ -27,11 +19,13 @@ def paper_tables() -> dict[str, Any]:
 def paper_values(keys: dict[str, Any], columns: tuple[str, ...]) -> dict[str, float | None]:
     """The paper's values of a row, as `paper_<column>`; None where the paper has no such row.
 
-    Only the untouched and the quantized model have one, and quantization with batching is missing from the paper.
+    Only the untouched and the quantized model have one, and quantization with batching is missing from the paper. The
+    paper has neither an A/A twin nor a model that does nothing.
     """
     wanted = (keys["path"], keys["precision"], keys["batching"])
     structure_changed = keys["precision"] == "fp32" and keys["optimization"] != "original"
+    is_of_paper = not structure_changed and not keys["twin"] and keys["model"] != NOOP
     for row in paper_tables()["configurations"]:
-        if (row["path"], row["precision"], row["batching"]) == wanted and not structure_changed:
+        if (row["path"], row["precision"], row["batching"]) == wanted and is_of_paper:
             return {f"paper_{name}": float(row[name]) for name in columns}
     return {f"paper_{name}": None for name in columns}

@@ -15,13 +15,16 @@ from inferlab.analyze.results import load_results
 from inferlab.analyze.rows import rows_of
 from inferlab.analyze.throughput import throughput_table
 from inferlab.analyze.utilization import utilization_table
-from inferlab.records import whole_file
+from inferlab.records import file_digest, whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLES = "tables"
 PLOTS = "plots"
+CHECKSUMS = "checksums.json"
+"""Under TABLES: SHA-256 of every file that the report reads, by its path from results/."""
+
 SIGNIFICANT = "%.7g"
 """Float format of the CSV files: more digits than any measurement has, fewer than change between equal runs."""
 
@@ -35,8 +38,9 @@ def write_tables(
 ) -> None:
     """Read `results/machines/` and write `tables/*.csv`, `comparisons.csv`, `metrics.json` and `plots/*.csv` beside it.
 
-    `this` is the key (machine id, environment id, profile) of the run that is looked at: it stands first in the tables,
-    and metrics and plots are of it alone. Raises DataError where the sets must not stand together.
+    `tables/checksums.json` lists what the report reads, so that it can tell a damaged table. `this` is the
+    key (machine id, environment id, profile) of the run that is looked at: it stands first in the tables, and metrics
+    and plots are of it alone. Raises DataError where the sets must not stand together.
     """
     sets = load_results(results / "machines", first=this)
     rows = [row for found in sets for row in rows_of(found, scenarios, open_loop)]
@@ -55,9 +59,13 @@ def write_tables(
         "interactions": interaction_table(rows, confidence),
         "noise": noise,
     }
-    for name, frame in tables.items():
-        _write_csv(frame, results / TABLES / f"{name}.csv")
-    _write_csv(comparison_table(rows, confidence), results / "comparisons.csv")
+    files = {f"{TABLES}/{name}.csv": frame for name, frame in tables.items()}
+    files["comparisons.csv"] = comparison_table(rows, confidence)
+    for name, frame in files.items():
+        _write_csv(frame, results / name)
+    with whole_file(results / TABLES / CHECKSUMS) as part:
+        checksums = {name: file_digest(results / name) for name in files}
+        part.write_text(json.dumps(checksums, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     with whole_file(results / "metrics.json") as part:
         numbers = headline(this, latency, optimization, noise)
         part.write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", encoding="utf-8")

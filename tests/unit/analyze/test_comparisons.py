@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from synthetic_results import Synthetic, write_results
 
-from inferlab.analyze.comparisons import comparison_table, noise_table
+from inferlab.analyze.comparisons import AGAINST_ORIGINAL, AGAINST_REFERENCE, comparison_table, noise_table
 from inferlab.analyze.results import load_results
 from inferlab.analyze.rows import Row, rows_of
 
@@ -16,6 +16,8 @@ from .conftest import STUDY_SCENARIOS
 REFERENCE = "minilm/original/cpu-openvino/fastapi/dynamic"
 SPARSE = "minilm/sparse/cpu-openvino/fastapi/dynamic"
 PRUNED = "minilm/pruned/cpu-openvino/fastapi/dynamic"
+EAGER = "minilm/original/cpu-eager/fastapi/dynamic"
+EAGER_SPARSE = "minilm/sparse/cpu-eager/fastapi/dynamic"
 
 
 def rows_with(tmp_path: Path, **changes: object) -> list[Row]:
@@ -24,14 +26,62 @@ def rows_with(tmp_path: Path, **changes: object) -> list[Row]:
     return rows_of(load_results(tmp_path)[0], STUDY_SCENARIOS, ["common-rate"])
 
 
+def to_the_reference(rows: list[Row]) -> pd.DataFrame:
+    frame = comparison_table(rows, 0.95)
+    return frame[frame["against"] == AGAINST_REFERENCE]
+
+
+def test_what_the_engine_did_is_not_credited_to_the_optimization(rows: list[Row]) -> None:
+    """cpu-eager is slower than the reference on OpenVINO; sparsity on it changes nothing."""
+    frame = comparison_table(rows, 0.95)
+    frame = frame[(frame["configuration"] == EAGER_SPARSE) & (frame["metric"] == "throughput_per_s")]
+    verdicts = frame.set_index(["against", "scenario"])[["reference", "verdict"]]
+    assert tuple(verdicts.loc[(AGAINST_REFERENCE, "one-caller")]) == (REFERENCE, "worse")
+    assert tuple(verdicts.loc[(AGAINST_ORIGINAL, "one-caller")]) == (EAGER, "tie")
+    assert len(frame) == 4
+
+
+def test_an_original_has_no_original_beside_it(rows: list[Row]) -> None:
+    frame = comparison_table(rows, 0.95)
+    beside = frame[frame["against"] == AGAINST_ORIGINAL]
+    assert "original" not in set(beside["optimization"])
+    same = ["target", "path", "batching"]
+    assert (beside["reference"] == "minilm/original/" + beside[same].agg("/".join, axis=1)).all()
+
+
+def test_holm_corrects_a_study_together_and_counts_a_comparison_once(tmp_path: Path) -> None:
+    """Where the study's reference is also the original on the same target, two lines are one comparison."""
+    rows = rows_with(tmp_path, models=("minilm", "noop"))
+    frame = comparison_table(rows, 0.95)
+    pairs = frame[["model", "configuration", "reference", "scenario", "metric"]].apply(tuple, axis=1)
+    assert 0 < pairs.duplicated().sum() < len(frame)
+    assert frame.groupby(pairs)["p_adjusted"].nunique().max() == 1
+    assert set(frame["model"]) == {"minilm", "noop"}
+    smallest = frame.loc[frame["p_value"].idxmin()]
+    assert smallest["p_adjusted"] == pytest.approx(smallest["p_value"] * pairs.nunique())
+
+
+def test_a_twin_that_differs_is_warned_of(tmp_path: Path) -> None:
+    slow = {f"{REFERENCE}/twin": 0.011 * 1.08}
+    noise = noise_table(rows_with(tmp_path, rounds=8, requests=200, noise=0.001, overrides=slow), 0.95)
+    assert noise["twin_warning"].str.fullmatch(r"its 95 % interval excludes 1, its median is off by [678]\.\d %").all()
+
+
+def test_a_twin_that_agrees_is_not(tmp_path: Path) -> None:
+    noise = noise_table(rows_with(tmp_path, rounds=4, requests=400, noise=0.0, seed=3), 0.95)
+    inside = (noise["ratio_low"] <= 1) & (noise["ratio_high"] >= 1) & ((noise["ratio_median"] - 1).abs() <= 0.03)
+    assert inside.any()
+    assert (noise["twin_warning"] == "").equals(inside)
+
+
 def test_a_large_difference_is_called_and_its_direction_follows_the_metric(rows: list[Row]) -> None:
-    frame = comparison_table(rows, 0.95).set_index(["study", "configuration", "scenario", "metric"])
+    frame = to_the_reference(rows).set_index(["study", "configuration", "scenario", "metric"])
     latency = frame.loc[("optimization", PRUNED, "one-caller", "latency_p50_s")]
     throughput = frame.loc[("optimization", PRUNED, "one-caller", "throughput_per_s")]
     assert latency["ratio"] < 0.85
     assert throughput["ratio"] > 1.15
     assert (latency["verdict"], throughput["verdict"]) == ("better", "better")
-    eager = frame.loc[("optimization", "minilm/original/cpu-eager/fastapi/dynamic", "one-caller", "throughput_per_s")]
+    eager = frame.loc[("optimization", EAGER, "one-caller", "throughput_per_s")]
     assert eager["verdict"] == "worse"
 
 
@@ -74,7 +124,7 @@ def test_a_tie_outside_the_floor_says_how_many_more_rounds_it_needs(tmp_path: Pa
     rates = reference.blocks["throughput_per_s"].to_numpy() * np.exp([0.02, 0.20, 0.10, 0.25])
     wobbly = Row(sparse[0].results, sparse[0].keys, sparse[0].blocks.assign(throughput_per_s=rates), sparse[0].attempts)
     rows = [wobbly if row is sparse[0] else row for row in rows]
-    frame = comparison_table(rows, 0.95).set_index(["configuration", "scenario", "metric"])
+    frame = to_the_reference(rows).set_index(["configuration", "scenario", "metric"])
     line = frame.loc[(SPARSE, "one-caller", "throughput_per_s")]
     assert line["verdict"] == "tie"
     assert line["note"] == "not separable with these rounds"

@@ -25,6 +25,13 @@ def test_speed_ups_are_against_the_users_engine_and_the_best_at_full_precision(f
     assert frame.loc[("original", "cpu-eager"), "speedup_vs_users"] == 1.0
 
 
+def test_a_speed_up_on_the_same_target_leaves_what_the_optimization_did(frame: pd.DataFrame) -> None:
+    line = frame.loc[("sparse", "cpu-eager")]
+    assert line["speedup_vs_same_target"] == pytest.approx(1.0, abs=0.05)
+    assert line["speedup_vs_best_fp32"] < 0.8
+    assert frame.loc[("original", "cpu-eager"), "speedup_vs_same_target"] == 1.0
+
+
 def test_accuracy_stands_beside_speed_with_its_paired_difference(frame: pd.DataFrame, results: ResultSet) -> None:
     line = frame.loc[("quantized", "cpu-openvino")]
     original = frame.loc[("original", "cpu-openvino")]

@@ -4,6 +4,9 @@ import pytest
 
 from inferlab.analyze.paper import paper_tables, paper_values
 
+ROW = {"path": "direct", "precision": "fp32", "batching": "none"}
+ROW |= {"optimization": "original", "model": "minilm", "twin": False}
+
 
 @pytest.mark.parametrize(
     ("path", "precision", "batching", "expected"),
@@ -20,13 +23,19 @@ from inferlab.analyze.paper import paper_tables, paper_values
 )
 def test_the_papers_six_rows_and_no_other(path: str, precision: str, batching: str, expected: float | None) -> None:
     optimization = "original" if precision == "fp32" else "quantized"
-    keys = {"path": path, "precision": precision, "batching": batching, "optimization": optimization}
+    keys = {"path": path, "precision": precision, "batching": batching}
+    keys |= {"optimization": optimization, "model": "minilm", "twin": False}
     assert paper_values(keys, ("latency_mean_ms",)) == {"paper_latency_mean_ms": expected}
 
 
 def test_a_pruned_model_has_no_published_value() -> None:
-    keys = {"path": "direct", "precision": "fp32", "batching": "none", "optimization": "pruned"}
-    assert paper_values(keys, ("cpu_percent",)) == {"paper_cpu_percent": None}
+    assert paper_values({**ROW, "optimization": "pruned"}, ("cpu_percent",)) == {"paper_cpu_percent": None}
+
+
+@pytest.mark.parametrize("change", [{"twin": True}, {"model": "noop"}])
+def test_the_paper_has_no_twin_and_no_model_that_does_nothing(change: dict[str, object]) -> None:
+    assert paper_values(ROW, ("cpu_percent",)) == {"paper_cpu_percent": 45}
+    assert paper_values({**ROW, **change}, ("cpu_percent",)) == {"paper_cpu_percent": None}
 
 
 def test_the_source_is_named() -> None:

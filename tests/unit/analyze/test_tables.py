@@ -7,6 +7,7 @@ import pandas as pd
 from synthetic_results import Synthetic, write_results
 
 from inferlab.analyze.tables import write_tables
+from inferlab.records import check_digests
 
 from .conftest import STUDY_SCENARIOS
 
@@ -33,6 +34,14 @@ def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
     write_results(tmp_path / "machines", Synthetic(**SMALL))
     first = write(tmp_path, None)
     assert write(tmp_path, None) == first
+
+
+def test_what_the_report_reads_is_listed_with_its_checksum(tmp_path: Path) -> None:
+    write_results(tmp_path / "machines", Synthetic(**SMALL))
+    write(tmp_path, None)
+    listed = json.loads((tmp_path / "tables" / "checksums.json").read_text())
+    assert set(listed) == {"comparisons.csv"} | {f"tables/{path.name}" for path in tmp_path.glob("tables/*.csv")}
+    check_digests(tmp_path, listed)
 
 
 def test_plots_hold_one_line_a_measured_configuration_and_scenario(tmp_path: Path) -> None:
