@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING, Any
 from inferlab.report.figures import VERDICT_COLOURS, figure_html, theme, with_labels
 from inferlab.report.page import machine_heading
 from inferlab.report.source import Report
-from inferlab.report.tables import GROUP, MUTED, STUB, Column, render
+from inferlab.report.tables import GROUP, MUTED, STUB, Column, render, twin_note
 from inferlab.report.text import (
+    MISSING,
     Fragment,
     configuration_label,
+    factor,
     heading,
+    metric_label,
     missing,
     number,
     paragraph,
-    percent,
     scenario_label,
     with_interval,
 )
+from inferlab.report.verdicts import AGAINST, HOLM, VERDICT_TEXT
 
 if TYPE_CHECKING:
     import pandas as pd
 
-METRIC_LABELS = {"latency_p50_s": "p50 latency", "throughput_per_s": "throughput"}
 LEAST_GAP = 0.09
 """Between two numbers of an axis, as a share of its length."""
 RATIO_LADDERS = (
@@ -33,7 +35,6 @@ RATIO_LADDERS = (
     [0.1, 0.2, 0.5, 1, 2, 5, 10],
     [float(10**power) for power in range(-4, 5)],
 )
-VERDICT_TEXT = {"better": "▲ better", "worse": "▼ worse", "tie": "= tie", "": "no verdict"}
 
 
 def noise_tables(report: Report) -> Fragment:
@@ -44,57 +45,55 @@ def noise_tables(report: Report) -> Fragment:
         Column("ratio", f"ratio [{report.interval}]"),
         Column("floor", "noise floor"),
         Column("rounds", "rounds"),
+        Column("twin", "does the twin agree?", left=True),
     ]
     for found in report.sets:
         noise = report.of_set("noise", found)
         lines = [
             {
                 GROUP: f"{line['study']}: {line['model']}",
-                STUB: f"{scenario_label(line['scenario'])}, {METRIC_LABELS[line['metric']]}",
+                STUB: f"{scenario_label(line['scenario'])}, {metric_label(line['metric'])}",
                 "median": number(line["ratio_median"], digits=4),
                 "ratio": _ratio(line),
-                "floor": f"±{percent(line['noise_floor'])}",
+                "floor": factor(line["noise_floor"]),
                 "rounds": str(line["rounds"]),
+                "twin": f"▲ no: {line['twin_warning']}" if line["twin_warning"] else "yes",
             }
             for line in noise.to_dict("records")
         ]
-        note = "Twin over reference, paired by round: the same configuration measured twice under two names."
-        parts += [machine_heading(report, found), render(f"noise-{found['machine_id']}", lines, columns, "A/A", [note])]
+        notes = [
+            "Twin over reference, paired by round: the same configuration measured twice under two names. The noise "
+            "floor is the factor, up or down, that the twin's interval still holds; a smaller one has no verdict.",
+        ]
+        if (noise["twin_warning"] != "").any():
+            notes.append(
+                "▲ The twin does not agree where its interval excludes 1 or its median is off by more than 3 %: "
+                "evidence that servers of one kind differ here. No difference below that floor has a verdict."
+            )
+        parts += [machine_heading(report, found), render(f"noise-{found['machine_id']}", lines, columns, "A/A", notes)]
     return Fragment("".join(parts))
 
 
 def comparison_tables(report: Report) -> Fragment:
-    """Every measured configuration against its study's reference, with verdicts."""
+    """Every measured configuration against both references, with verdicts."""
     parts = []
-    columns = [
-        Column("ratio", f"ratio [{report.interval}]"),
-        Column("verdict", "verdict", left=True),
-        Column("p", "Holm p"),
-        Column("floor", "noise floor"),
-        Column("more", "more rounds to separate"),
-    ]
     for found in report.sets:
         parts.append(machine_heading(report, found))
         frame = report.of_set("comparisons", found)
+        noise = report.of_set("noise", found)
         for (study, model), of_study in frame.groupby(["study", "model"], sort=False):
-            reference = of_study["reference"].iloc[0]
             parts.append(heading(3, f"{model}, study {study}"))
-            parts.append(paragraph(f"Reference: {reference}."))
-            lines = [_line(line) for line in of_study.to_dict("records")]
-            notes = [
-                "Ratio to the reference, paired by round (geometric mean, t interval of the log ratios). A difference "
-                "is called one where Holm's p over this table is below "
-                f"{1 - report.confidence:.2g} and the ratio lies beyond the noise floor.",
-                "More rounds: what a tie would take, if the difference seen is the true one, to be found at 80 % power "
-                "and to leave the noise floor; a dash where the twin's own difference is as large.",
-            ]
-            identifier = f"comparisons-{found['machine_id']}-{study}-{model}"
-            parts.append(render(identifier, lines, columns, "configuration", notes))
+            twins = noise[(noise["study"] == study) & (noise["model"] == model)]
+            for against, lines in of_study.groupby("against", sort=False):
+                identifier = f"comparisons-{found['machine_id']}-{study}-{model}-{str(against).replace(' ', '-')}"
+                parts.append(heading(4, f"Against {against}"))
+                parts.append(paragraph(AGAINST[str(against)].format(reference=lines["reference"].iloc[0])))
+                parts.append(_verdicts(lines, twin_note(twins), identifier, report))
     return Fragment("".join(parts))
 
 
 def comparison_figures(report: Report) -> Fragment:
-    """A forest plot for each machine, study and model: ratios, intervals, and the band of the noise floor."""
+    """Forest plots for each machine, study, model and reference: ratios, intervals, and the noise floor's band."""
     theme()
     parts = []
     for found in report.sets:
@@ -102,7 +101,8 @@ def comparison_figures(report: Report) -> Fragment:
         frame = report.of_set("comparisons", found)
         for (study, model), of_study in frame.groupby(["study", "model"], sort=False):
             parts.append(heading(3, f"{model}, study {study}"))
-            parts.append(_forest(of_study, f"{model}, study {study}", report))
+            for against, lines in of_study.groupby("against", sort=False):
+                parts.append(_forest(lines, f"{model}, study {study}", str(against), report))
     return Fragment("".join(parts))
 
 
@@ -118,25 +118,45 @@ def interaction_tables(report: Report) -> Fragment:
     return Fragment("".join(parts))
 
 
-def _ratio(line: dict[Any, Any]) -> str:
-    return with_interval(line["ratio"], line["ratio_low"], line["ratio_high"])
-
-
-def _line(line: dict[Any, Any]) -> dict[str, Any]:
+def verdict_line(line: dict[Any, Any]) -> dict[str, Any]:
+    """The texts of one comparison."""
     more = line["more_rounds_needed"]
     return {
-        GROUP: f"{METRIC_LABELS[line['metric']]} ({line['better']} is better), {scenario_label(line['scenario'])}",
+        GROUP: f"{metric_label(line['metric'])} ({line['better']} is better), {scenario_label(line['scenario'])}",
         STUB: f"{line['target']} · {configuration_label(line)}",
         MUTED: line["verdict"] in ("tie", ""),
         "ratio": _ratio(line),
         "verdict": VERDICT_TEXT[line["verdict"]] + (f" ({line['note']})" if line["note"] else ""),
         "p": "< 0.0001" if line["p_adjusted"] < 0.0001 else number(line["p_adjusted"], digits=2),
-        "floor": "–" if missing(line["noise_floor"]) else f"±{percent(line['noise_floor'])}",
-        "more": number(more, digits=2),
+        "floor": factor(line["noise_floor"]),
+        "more": MISSING if missing(more) else f"{round(more):,}",
     }
 
 
-def _forest(frame: "pd.DataFrame", title: str, report: Report) -> str:
+def _verdicts(frame: "pd.DataFrame", twin: str, identifier: str, report: Report) -> str:
+    columns = [
+        Column("ratio", f"ratio [{report.interval}]"),
+        Column("verdict", "verdict", left=True),
+        Column("p", "Holm p"),
+        Column("floor", "noise floor"),
+        Column("more", "more rounds to separate"),
+    ]
+    notes = [
+        f"Ratio paired by round (geometric mean, t interval of the log ratios). {HOLM.format(1 - report.confidence)}",
+        "More rounds: what a tie would take, if the difference seen is the true one, to be found at 80 % power "
+        "and to leave the noise floor; a dash where the twin's own difference is as large.",
+        twin,
+    ]
+    return render(
+        identifier, [verdict_line(line) for line in frame.to_dict("records")], columns, "configuration", notes
+    )
+
+
+def _ratio(line: dict[Any, Any]) -> str:
+    return with_interval(line["ratio"], line["ratio_low"], line["ratio_high"])
+
+
+def _forest(frame: "pd.DataFrame", title: str, against: str, report: Report) -> str:
     import matplotlib.pyplot as plt
 
     data = with_labels(frame)
@@ -158,14 +178,14 @@ def _forest(frame: "pd.DataFrame", title: str, report: Report) -> str:
                 line["ratio"], order.index(line["label"]), xerr=spread, fmt="o", color=colour, markersize=5, capsize=2.5
             )
         first = panel.iloc[0]
-        unit = f"ratio of {METRIC_LABELS[first['metric']]} to the reference (log scale)"
+        unit = f"ratio of {metric_label(first['metric'])} to {against} (log scale)"
         axis.set(xscale="log", xlabel=unit, title=scenario_label(str(first["scenario"])))
         _ratio_ticks(axis, panel)
     axes[0][0].set_yticks(range(len(order)), order)
     axes[0][0].set_ylim(len(order) - 0.5, -0.5)
     caption = (
-        f"{title}: throughput over the reference, with {report.interval}s. Green: better, orange: worse, grey: tie; "
-        "the grey band is the noise floor of the A/A twin."
+        f"{title}: throughput over that of {against}, with {report.interval}s. Green: better, orange: worse, grey: "
+        "tie; the grey band is the noise floor of the A/A twin."
     )
     return figure_html(figure, caption)
 
@@ -189,7 +209,7 @@ def _interactions(frame: "pd.DataFrame", identifier: str, report: Report) -> str
     scenarios = list(dict.fromkeys(frame["scenario"]))
     lines = []
     for (target, metric, contrast), group in frame.groupby(keys, sort=False):
-        line: dict[str, Any] = {GROUP: f"{target}, {METRIC_LABELS[str(metric)]}", STUB: contrast}
+        line: dict[str, Any] = {GROUP: f"{target}, {metric_label(str(metric))}", STUB: contrast}
         line["meaning"] = group["meaning"].iloc[0]
         for found in group.to_dict("records"):
             line[found["scenario"]] = _ratio(found) + (" *" if found["p_adjusted"] < 1 - report.confidence else "")

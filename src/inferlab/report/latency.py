@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from inferlab.report.figures import colours, figure_html, theme, with_labels
 from inferlab.report.page import machine_heading
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
 from inferlab.report.text import (
     Fragment,
     heading,
@@ -13,13 +13,13 @@ from inferlab.report.text import (
     published,
     scenario_label,
     with_interval,
-    with_spread,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STUDY = "serving"
+PAPER = "Paper: AWS Inferentia; its model, batch size and number of callers are not stated."
 MS = 1000.0
 
 
@@ -33,12 +33,13 @@ def latency_tables(report: Report, study: str = STUDY) -> Fragment:
         noise = report.of_set("noise", found)
         for model, of_model in frame.groupby("model", sort=False):
             identifier = f"latency-{found['machine_id']}-{model}"
-            columns = _columns(report, list(of_model["scenario"].unique()))
+            columns = _columns(report, of_model)
             notes = [
                 "Latency in milliseconds for each request, queueing included, counted from its scheduled time; closed "
-                "loop. Mean, p50 and interval are over rounds; SD, p95 and p99 are of all measured requests.",
+                "loop. Mean and p50, with their intervals, are over rounds; SD, p95 and p99 are of all measured "
+                "requests.",
                 f"{rounds_note(of_model)} {_failures(of_model)} {noise_note(noise, study, str(model))}",
-                "Paper: AWS Inferentia; its model, batch size and number of callers are not stated.",
+                paper_note(of_model, PAPER),
             ]
             parts.append(heading(3, str(model)))
             lines = lines_by_target(of_model, _cells)
@@ -65,24 +66,27 @@ def _failures(frame: "pd.DataFrame") -> str:
     return f"{failed:,} requests failed (errors, time-outs, rejections); their blocks are invalid." if failed else ""
 
 
-def _columns(report: Report, scenarios: list[str]) -> list[Column]:
+def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:
     columns = []
-    for scenario in scenarios:
+    for scenario in frame["scenario"].unique():
         label = scenario_label(scenario)
         columns += [
-            Column(f"{scenario}-mean", "mean ± SD", label),
-            Column(f"{scenario}-p50", f"p50 [{report.interval}]", label),
+            Column(f"{scenario}-mean", f"mean [{report.interval}]", label, two_lines=True),
+            Column(f"{scenario}-std", "SD", label),
+            Column(f"{scenario}-p50", f"p50 [{report.interval}]", label, two_lines=True),
             Column(f"{scenario}-p95", "p95", label),
             Column(f"{scenario}-p99", "p99", label),
         ]
-    return [*columns, Column("paper", "mean ± SD", "paper")]
+    return [*columns, *paper_columns(frame, [Column("paper", "mean ± SD", "paper")])]
 
 
 def _cells(group: "pd.DataFrame") -> dict[str, str]:
     cells: dict[str, str] = {}
     for line in group.to_dict("records"):
         scenario = line["scenario"]
-        cells[f"{scenario}-mean"] = with_spread(line["latency_mean_s"], line["latency_std_s"], MS)
+        bounds = (line["latency_mean_low_s"], line["latency_mean_high_s"])
+        cells[f"{scenario}-mean"] = with_interval(line["latency_mean_s"], *bounds, MS)
+        cells[f"{scenario}-std"] = number(line["latency_std_s"], MS, 2)
         interval = (line["latency_p50_low_s"], line["latency_p50_high_s"])
         cells[f"{scenario}-p50"] = with_interval(line["latency_p50_s"], *interval, MS)
         cells[f"{scenario}-p95"] = number(line["latency_p95_s"], MS)

@@ -16,6 +16,7 @@ from inferlab.report.text import (
     scenario_label,
     with_interval,
 )
+from inferlab.report.verdicts import verdict_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +33,14 @@ def optimization_tables(report: Report, study: str = STUDY) -> Fragment:
         frame = report.of_set("optimization", found)
         frame = frame[(frame["study"] == study) & (frame["loop"] == "closed")]
         noise = report.of_set("noise", found)
+        comparisons = report.of_set("comparisons", found)
         for model, of_model in frame.groupby("model", sort=False):
             parts.append(heading(3, str(model)))
             notes = [
                 "Speed-up: ratio of throughput, paired by round; above 1 is faster. Against the original on cpu-eager "
-                f"(what a user of PyTorch has) and on {_best(of_model)}, the fastest target at full precision.",
+                f"(what a user of PyTorch has) and on {_best(of_model)}, the fastest target at full precision. Both "
+                "hold what the target does; what the optimization alone does is in the verdicts below, against the "
+                "original on the same target.",
                 "Accuracy on the artifact that is served, with its Wilson interval; the difference in points is "
                 "against the original on the same target, on the same samples (Bonett and Price's paired interval).",
                 f"{rounds_note(of_model)} {noise_note(noise, study, str(model))}",
@@ -46,6 +50,10 @@ def optimization_tables(report: Report, study: str = STUDY) -> Fragment:
             identifier = f"optimization-{found['machine_id']}-{model}"
             parts.append(render(identifier, lines, columns, "target and configuration", notes))
             parts.append(_engagement(of_model))
+            of_study = comparisons[(comparisons["study"] == study) & (comparisons["model"] == model)]
+            if len(of_study):
+                parts.append(heading(4, "What is a difference, and whose doing it is"))
+                parts.append(verdict_table(of_study, f"verdicts-{found['machine_id']}-{model}", report))
     return Fragment("".join(parts))
 
 

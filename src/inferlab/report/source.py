@@ -1,17 +1,21 @@
 """What the pages are made from: the files that analyze wrote, read once."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferlab.errors import ArtifactError
+from inferlab.records import file_digest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SET = ["machine_id", "environment_id", "profile"]
 TEXT = {"reason": str, "hint": str, "verdict": str, "note": str, "engagement": str, "accelerators": str}
+TEXT |= {"against": str, "twin_warning": str}
+CHECKSUMS = "checksums.json"
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,32 @@ class Report:
         """The machines and environments that have results of this profile, this run's in front."""
         return [{str(key): value for key, value in line.items()} for line in self.table("machines").to_dict("records")]
 
+    @cached_property
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of each table as analyze wrote it, by its path from results/."""
+        path = self.results / "tables" / CHECKSUMS
+        try:
+            return {str(name): str(digest) for name, digest in json.loads(path.read_text(encoding="utf-8")).items()}
+        except (ValueError, AttributeError) as error:
+            raise ArtifactError(f"{path} is damaged: {error}; delete it and run dvc repro analyze") from error
+
     def table(self, name: str) -> "pd.DataFrame":
         """A table of results/tables/, or results/comparisons.csv; only lines of this profile.
 
-        Raises ArtifactError where analyze has not written it.
+        Raises ArtifactError where analyze has not written it, or not as it is now.
         """
         import pandas as pd
 
-        path = self.results / f"{name}.csv" if name == "comparisons" else self.results / "tables" / f"{name}.csv"
-        if not path.is_file():
-            raise ArtifactError(f"{path} is missing; run the stage that writes it (dvc repro analyze)")
+        file = f"{name}.csv" if name == "comparisons" else f"tables/{name}.csv"
+        path = self.results / file
+        for needed in (path, self.results / "tables" / CHECKSUMS):
+            if not needed.is_file():
+                raise ArtifactError(f"{needed} is missing; run the stage that writes it (dvc repro analyze)")
+        if file_digest(path) != self.checksums.get(file):
+            raise ArtifactError(
+                f"{path} is damaged: it is not the file that analyze wrote and listed in tables/{CHECKSUMS}; "
+                "delete it and run dvc repro analyze"
+            )
         frame = pd.read_csv(path, dtype=TEXT, keep_default_na=True)
         for column in set(TEXT) & set(frame.columns):
             frame[column] = frame[column].fillna("")

@@ -11,9 +11,9 @@ from inferlab.report.text import (
     MISSING,
     Fragment,
     configuration_label,
+    factor,
     heading,
     paragraph,
-    percent,
     percent_interval,
     scenario_label,
     why_not,
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+NOOP = "noop"
+"""The model that does nothing: how fast it is answers no question that a reader of the front page has."""
+
+
 def best_tables(report: Report) -> Fragment:
     """For each machine and model: the fastest configurations of the study serving, their accuracy and their gain."""
     parts = []
@@ -31,6 +35,7 @@ def best_tables(report: Report) -> Fragment:
         Column("configuration", "configuration", left=True),
         Column("value", f"value [{report.interval}]"),
         Column("gain", "throughput × cpu-eager original"),
+        Column("gain-here", "throughput × original, same target"),
         Column("quality", f"accuracy % [{report.interval}]"),
         Column("difference", "difference to original, points"),
     ]
@@ -46,11 +51,15 @@ def best_tables(report: Report) -> Fragment:
 
 
 def answers(report: Report) -> Fragment:
-    """One sentence a model: the configuration that answers most requests over HTTP, its gain and its accuracy."""
+    """One sentence a model: the configuration that answers most requests over HTTP, its gain and its accuracy.
+
+    The gain is given against both references: what the user has, and the original on the same target.
+    """
     parts = []
     for found in report.sets:
         frame = report.of_set("optimization", found)
         frame = frame[(frame["outcome"] == "measured") & (frame["loop"] == "closed") & (frame["path"] != "direct")]
+        frame = frame[frame["model"] != NOOP]
         items = [_answer(str(model), of_model) for model, of_model in frame.groupby("model", sort=False)]
         parts += [machine_heading(report, found), bullet_list(items)]
     return Fragment("".join(parts))
@@ -87,8 +96,15 @@ def page_links(root: str) -> Fragment:
 def _answer(model: str, frame: "pd.DataFrame") -> str:
     scenario = list(dict.fromkeys(frame["scenario"]))[-1]
     rows = frame[frame["scenario"] == scenario]
-    cells = _best_cells(rows.sort_values("throughput_mean_per_s").to_dict("records")[-1], lowest=False)
-    gain = f", {cells['gain']} times the original on cpu-eager" if cells["gain"] != MISSING else ""
+    best = rows.sort_values("throughput_mean_per_s").to_dict("records")[-1]
+    cells = _best_cells(best, lowest=False)
+    gains = {"cpu-eager": cells["gain"], best["target"]: cells["gain-here"]}
+    if best["optimization"] == "original":
+        del gains[best["target"]]
+    gain = " and ".join(
+        f"{times} times the original on {target}" for target, times in gains.items() if times != MISSING
+    )
+    gain = f", {gain}" if gain else ""
     accuracy = f" Accuracy {cells['quality']} %." if cells["quality"] != MISSING else ""
     if cells["difference"] != MISSING:
         accuracy = f"{accuracy[:-1]}, {cells['difference']} points against the original."
@@ -122,26 +138,36 @@ def _best(model: str, frame: "pd.DataFrame") -> list[dict[str, Any]]:
 def _best_cells(best: dict[Any, Any], lowest: bool) -> dict[str, str]:
     stem, unit, scale = ("latency_p50", "_s", 1000.0) if lowest else ("throughput", "_per_s", 1.0)
     value = best["latency_p50_s"] if lowest else best["throughput_mean_per_s"]
-    gain = [best[f"speedup_vs_users{part}"] for part in ("", "_low", "_high")]
+    gains = {
+        name: with_interval(*(best[f"{column}{part}"] for part in ("", "_low", "_high")))
+        for name, column in (("gain", "speedup_vs_users"), ("gain-here", "speedup_vs_same_target"))
+    }
     difference = (best["quality_difference"], best["quality_difference_low"], best["quality_difference_high"])
     return {
         "configuration": f"{best['target']} · {configuration_label(best)}",
         "value": with_interval(value, best[f"{stem}_low{unit}"], best[f"{stem}_high{unit}"], scale),
-        "gain": with_interval(*gain),
+        **gains,
         "quality": percent_interval(best["quality"], best["quality_low"], best["quality_high"]),
         "difference": percent_interval(*difference, 2, True),
     }
 
 
 def _certainty(noise: "pd.DataFrame", report: Report) -> str:
+    import numpy as np
+
     if noise.empty:
         return paragraph("The A/A twin was not measured: no difference on these pages may be called one.")
-    worst = float((noise["ratio_median"] - 1).abs().max())
+    worst = float(np.log(noise["ratio_median"]).abs().max())
     floor = float(noise["noise_floor"].max())
     rounds = int(noise["rounds"].min())
     low = f" {report.label}." if report.label else ""
+    differing = int((noise["twin_warning"] != "").sum())
+    warning = (
+        f" ▲ In {differing} of {len(noise)} cases (study, model, scenario, metric) the two differ by more than their "
+        "rounds explain or by more than 3 % in the median: servers of one kind differ here; see Comparisons."
+    )
     return paragraph(
-        f"How sure: the reference measured twice under two names differs by at most {percent(worst)} in the median of "
+        f"How sure: the reference measured twice under two names differs by at most {factor(worst)} in the median of "
         f"round ratios, over all studies, models and scenarios, from at least {rounds} rounds; the widest noise floor "
-        f"is ±{percent(floor)}, and no difference below it is called one.{low}"
+        f"is {factor(floor)}, and no difference below a floor is called one.{warning if differing else ''}{low}"
     )

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from inferlab.report.text import MISSING, configuration_label, paragraph, percent, scenario_label, why_not
+from inferlab.report.text import (
+    MISSING,
+    configuration_label,
+    factor,
+    metric_label,
+    paragraph,
+    scenario_label,
+    why_not,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,10 +129,38 @@ def noise_note(noise: "pd.DataFrame", study: str, model: str) -> str:
     if found.empty:
         return "Noise floor: the A/A twin was not measured, so no difference in this table may be called one."
     parts = [
-        f"{'latency' if str(metric).startswith('latency') else 'throughput'} ±{percent(lines['noise_floor'].max())}"
+        f"{'latency' if str(metric).startswith('latency') else 'throughput'} {factor(lines['noise_floor'].max())}"
         for metric, lines in found.groupby("metric")
     ]
-    return f"Noise floor from the A/A twin, at its largest over the scenarios: {', '.join(parts)}."
+    floor = f"Noise floor from the A/A twin, at its largest over the scenarios: {', '.join(parts)}."
+    return f"{floor} {twin_note(found)}".rstrip()
+
+
+def twin_note(noise: "pd.DataFrame") -> str:
+    """Where the A/A twin differs from the reference although it is the same configuration; blank where it does not."""
+    differs = noise[noise["twin_warning"] != ""]
+    if differs.empty:
+        return ""
+    places: dict[str, list[str]] = {}
+    for line in differs.to_dict("records"):
+        name = f"{scenario_label(line['scenario'])}, {metric_label(line['metric'])}"
+        places.setdefault(line["twin_warning"], []).append(name)
+    where = "; ".join(f"{' and '.join(names)} ({warning})" for warning, names in places.items())
+    return (
+        f"▲ The twin differs from the reference: {where}. Servers of one kind differ here by that much, so no "
+        "difference below the floor has a verdict."
+    )
+
+
+def paper_columns(frame: "pd.DataFrame", columns: Sequence[Column]) -> list[Column]:
+    """The columns of published values, for a model that has any."""
+    names = [name for name in frame.columns if name.startswith("paper_")]
+    return list(columns) if frame[names].notna().any(axis=None) else []
+
+
+def paper_note(frame: "pd.DataFrame", note: str) -> str:
+    """What is to be said of the published values, for a model that has any."""
+    return note if paper_columns(frame, [Column("paper", "")]) else ""
 
 
 def rounds_note(frame: "pd.DataFrame") -> str:

@@ -46,18 +46,19 @@ def with_interval(value: Any, low: Any, high: Any, scale: float = 1.0) -> str:
     return f"{number(value, scale)} [{number(low, scale)}, {number(high, scale)}]"
 
 
-def with_spread(value: Any, spread: Any, scale: float = 1.0) -> str:
-    """A mean and its standard deviation, the latter with two significant digits."""
-    if missing(value):
-        return MISSING
-    return number(value, scale) if missing(spread) else f"{number(value, scale)} ± {number(spread, scale, 2)}"
-
-
 def published(value: Any, spread: Any = None) -> str:
-    """A published value as it was printed."""
+    """A published value as it was printed; blank where none was, since nobody tried to measure it here."""
     if missing(value):
-        return MISSING
+        return ""
     return f"{value:g}" if missing(spread) else f"{value:g} ± {spread:g}"
+
+
+def factor(log_ratio: Any) -> str:
+    """A log ratio as the factor by which a value may be larger or smaller."""
+    if missing(log_ratio):
+        return MISSING
+    ratio = math.exp(abs(float(log_ratio)))
+    return f"×/÷ {ratio:.3f}" if ratio < 1.1 else f"×/÷ {ratio:,.2f}"
 
 
 def percent(value: Any, decimals: int = 1) -> str:
@@ -72,6 +73,11 @@ def percent_interval(value: Any, low: Any, high: Any, decimals: int = 1, signed:
     form = f"{{:{'+' if signed else ''}.{decimals}f}}"
     found = [form.format(100 * float(part)).replace("-", "−") for part in (value, low, high) if not missing(part)]
     return f"{found[0]} [{found[1]}, {found[2]}]" if len(found) == 3 else found[0]
+
+
+def metric_label(name: str) -> str:
+    """A metric's column as words."""
+    return {"latency_p50_s": "p50 latency", "throughput_per_s": "throughput"}[name]
 
 
 def scenario_label(name: str) -> str:

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 from inferlab.report.figures import colours, figure_html, theme, with_labels
 from inferlab.report.page import machine_heading
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
 from inferlab.report.text import Fragment, heading, number, published, scenario_label, with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STUDY = "serving"
+PAPER = "Paper: AWS Inferentia; its model, batch size and number of callers are not stated."
 
 
 def throughput_tables(report: Report, study: str = STUDY) -> Fragment:
@@ -23,12 +24,12 @@ def throughput_tables(report: Report, study: str = STUDY) -> Fragment:
         frame = frame[(frame["study"] == study) & (frame["loop"] == "closed")]
         noise = report.of_set("noise", found)
         for model, of_model in frame.groupby("model", sort=False):
-            columns = _columns(report, list(of_model["scenario"].unique()))
+            columns = _columns(report, of_model)
             notes = [
                 "Answered requests per second, one item a request; closed loop. Mean, standard deviation and interval "
                 "are over rounds. Time per item is the inverse of the mean.",
                 f"{rounds_note(of_model)} {noise_note(noise, study, str(model))}",
-                "Paper: AWS Inferentia; its model, batch size and number of callers are not stated.",
+                paper_note(of_model, PAPER),
             ]
             parts.append(heading(3, str(model)))
             lines = lines_by_target(of_model, _cells)
@@ -78,16 +79,16 @@ def interval_bars(frame: "pd.DataFrame", columns: tuple[str, str, str], scale: f
     return figure_html(figure, caption)
 
 
-def _columns(report: Report, scenarios: list[str]) -> list[Column]:
+def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:
     columns = []
-    for scenario in scenarios:
+    for scenario in frame["scenario"].unique():
         label = scenario_label(scenario)
         columns += [
             Column(f"{scenario}-mean", f"requests/s [{report.interval}]", label),
             Column(f"{scenario}-std", "SD", label),
             Column(f"{scenario}-item", "ms per item", label),
         ]
-    return [*columns, Column("paper", "mean ± SD", "paper")]
+    return [*columns, *paper_columns(frame, [Column("paper", "mean ± SD", "paper")])]
 
 
 def _cells(group: "pd.DataFrame") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from inferlab.report.figures import theme
 from inferlab.report.page import machine_heading
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
 from inferlab.report.text import Fragment, heading, number, paragraph, published, scenario_label, with_interval
 from inferlab.report.throughput import interval_bars
 
@@ -34,7 +34,7 @@ def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
                 "Memory: peak proportional set size (PSS) of the server's processes, and its share of the machine's "
                 "memory, under the scenario with most callers. Accelerator: busy percent as its vendor counts it.",
                 f"{_rates(of_model)} {rounds_note(of_model)} {noise_note(noise, study, str(model))}",
-                "Paper: AWS Inferentia; what its percentages are of is not stated.",
+                paper_note(of_model, "Paper: AWS Inferentia; what its percentages are of is not stated."),
             ]
             columns = _columns(report, of_model)
             lines = lines_by_target(of_model, _cells)
@@ -80,8 +80,12 @@ def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:
         Column("memory-share", "%", "memory"),
     ]
     shared += [Column("accelerator", "%", "accelerator")]
-    paper = [Column("paper-cpu", "CPU %", "paper"), Column("paper-memory", "memory %", "paper")]
-    return [*columns, *shared, *paper, Column("paper-accelerator", "accelerator %", "paper")]
+    paper = [
+        Column("paper-cpu", "CPU %", "paper"),
+        Column("paper-memory", "memory %", "paper"),
+        Column("paper-accelerator", "accelerator %", "paper"),
+    ]
+    return [*columns, *shared, *paper_columns(frame, paper)]
 
 
 def _cells(group: "pd.DataFrame") -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from inferlab.report import comparisons, latency, optimization, summary, throughput, utilization
 from inferlab.report.page import Page, head, page_html, pages_of
 from inferlab.report.source import Report
-from inferlab.report.text import Fragment
+from inferlab.report.text import Fragment, with_interval
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 
@@ -35,6 +35,9 @@ def test_paper_tables_have_every_target_and_the_papers_column(
     assert ">paper<" in html
     assert "Noise floor from the A/A twin" in html
     assert html.count("no Neuron device was found") == 2  # once a model
+    tables = html.split("<h3>")[1:]
+    assert [">paper<" in table for table in tables] == ["<h3>minilm" in "<h3>" + table for table in tables]
+    assert [("Paper: AWS Inferentia" in table) for table in tables] == [True, False]
 
 
 def test_latency_is_in_milliseconds_beside_the_paper(report: Report) -> None:
@@ -42,8 +45,9 @@ def test_latency_is_in_milliseconds_beside_the_paper(report: Report) -> None:
     assert "15.2 ± 1.1" in html
     frame = report.of_set("latency", report.sets[0])
     frame = frame[(frame["study"] == "serving") & (frame["outcome"] == "measured")]
-    shown = f"{1000 * frame['latency_mean_s'].iloc[0]:.3g} ±"
-    assert shown in html
+    first = frame.iloc[0]
+    shown = with_interval(first["latency_mean_s"], first["latency_mean_low_s"], first["latency_mean_high_s"], 1000)
+    assert shown.replace(" [", "\n[") in html
 
 
 def test_optimizations_show_accuracy_engagement_and_both_speed_ups(report: Report) -> None:
@@ -58,8 +62,43 @@ def test_comparisons_show_verdicts_noise_and_interactions(report: Report) -> Non
     assert "▲ better" in html
     assert "▼ worse" in html
     assert "= tie" in html
-    assert "±" in comparisons.noise_tables(report).html
+    for against in ("the reference", "original on the same target"):
+        assert f"<h4>Against {against}</h4>" in html
+        assert f"throughput over that of {against}" in comparisons.comparison_figures(report).html
+    assert "×/÷ 1." in comparisons.noise_tables(report).html
+    assert not re.search("[±] ?[0-9.]+ %", html + comparisons.noise_tables(report).html)
     assert "precision × batching × path" in comparisons.interaction_tables(report).html
+
+
+def test_more_rounds_are_whole_numbers(report: Report) -> None:
+    frame = report.table("comparisons").head(1).assign(verdict="tie", note="", more_rounds_needed=1234.0)
+    line = comparisons.verdict_line(frame.to_dict("records")[0])
+    assert line["more"] == "1,234"
+    assert comparisons.verdict_line({**frame.to_dict("records")[0], "more_rounds_needed": float("nan")})["more"] == "–"
+
+
+def test_a_twin_that_differs_is_said_for_its_scenario_and_metric(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Report.table
+    noise = table(report, "noise").assign(twin_warning="")
+    for warning, count in (("", 0), ("its median is off by 7.5 %", 1)):
+        noise.loc[0, "twin_warning"] = warning
+        monkeypatch.setattr(
+            Report, "table", lambda self, name, noise=noise: noise if name == "noise" else table(self, name)
+        )
+        html = comparisons.noise_tables(report).html
+        assert html.count("▲ no: its median is off by 7.5 %") == count
+        assert html.count("servers of one kind differ") == count
+        assert summary.best_tables(report).html.count("▲ In 1 of") == count
+
+
+def test_optimizations_have_a_verdict_against_each_reference(report: Report) -> None:
+    html = optimization.optimization_tables(report).html
+    for against in ("the reference", "original on the same target"):
+        assert f"against {against}<" in html
+    assert "= tie" in html
+    assert "▲ better" in html
 
 
 @pytest.mark.parametrize("make", FIGURES)
@@ -77,7 +116,10 @@ def test_equal_tables_give_equal_figures(report: Report) -> None:
 def test_summary_answers_first_and_lists_what_is_missing(report: Report) -> None:
     answer = summary.answers(report).html
     assert re.search(r"minilm: cpu-openvino · quantized · fastapi · batching answers most over HTTP", answer)
+    assert "times the original on cpu-eager and" in answer
+    assert "times the original on cpu-openvino" in answer
     assert "Accuracy" in answer
+    assert "noop" not in answer
     assert "over HTTP" in summary.best_tables(report).html
     assert "differs by at most" in summary.best_tables(report).html
     absent = summary.absent_list(report).html

@@ -5,7 +5,16 @@ import re
 import pandas as pd
 
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, bullet_list, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    bullet_list,
+    lines_by_target,
+    noise_note,
+    paper_columns,
+    paper_note,
+    render,
+    rounds_note,
+)
 
 
 def test_render_escapes_groups_and_mutes() -> None:
@@ -55,8 +64,27 @@ def test_a_scenario_without_a_number_says_why_beside_the_others(report: Report) 
 
 def test_the_noise_floor_stands_under_every_table(report: Report) -> None:
     noise = report.of_set("noise", report.sets[0])
-    assert re.search(r"latency ±\d+\.\d %, throughput ±\d+\.\d %", noise_note(noise, "serving", "minilm"))
+    assert re.search(r"latency ×/÷ \d\.\d+, throughput ×/÷ \d\.\d+", noise_note(noise, "serving", "minilm"))
     assert "was not measured" in noise_note(noise, "serving", "nothing")
+
+
+def test_a_twin_that_differs_is_said_where_the_floor_is(report: Report) -> None:
+    noise = report.of_set("noise", report.sets[0])
+    noise = noise[(noise["study"] == "serving") & (noise["model"] == "minilm")].assign(twin_warning="")
+    assert "▲" not in noise_note(noise, "serving", "minilm")
+    differs = (noise["scenario"] == "one-caller") & (noise["metric"] == "throughput_per_s")
+    noise.loc[differs, "twin_warning"] = "its median is off by 7.5 %"
+    said = noise_note(noise, "serving", "minilm")
+    assert "▲ The twin differs from the reference: one caller, throughput (its median is off by 7.5 %)." in said
+    assert "no difference below the floor has a verdict" in said
+
+
+def test_columns_of_published_values_are_for_models_that_have_some() -> None:
+    columns = [Column("paper", "mean", "paper")]
+    frame = pd.DataFrame({"paper_a": [float("nan"), 1.0], "paper_b": [float("nan")] * 2})
+    assert paper_columns(frame, columns) == columns
+    assert paper_columns(frame.head(1), columns) == []
+    assert (paper_note(frame, "Paper: x"), paper_note(frame.head(1), "Paper: x")) == ("Paper: x", "")
 
 
 def test_rounds_and_left_out_blocks_are_said() -> None:

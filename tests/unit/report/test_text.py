@@ -1,5 +1,7 @@
 """Numbers as text."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,10 +41,16 @@ def test_intervals_and_spreads() -> None:
     assert text.with_interval(0.0123, 0.012, 0.0126, 1000) == "12.3 [12.0, 12.6]"
     assert text.with_interval(5.0, NAN, NAN) == "5.00"
     assert text.with_interval(NAN, 1.0, 2.0) == "–"
-    assert text.with_spread(15.234, 1.086) == "15.2 ± 1.1"
-    assert text.with_spread(15.234, NAN) == "15.2"
     assert text.published(12.5, 0.8) == "12.5 ± 0.8"
-    assert text.published(NAN) == "–"
+    assert text.published(NAN) == ""
+
+
+@pytest.mark.parametrize(
+    ("log_ratio", "expected"),
+    [(math.log(1.274), "×/÷ 1.27"), (math.log(1 / 1.274), "×/÷ 1.27"), (0.009, "×/÷ 1.009"), (NAN, "–")],
+)
+def test_a_log_ratio_is_a_factor_up_or_down(log_ratio: float, expected: str) -> None:
+    assert text.factor(log_ratio) == expected
 
 
 def test_percentages_line_up_and_minus_is_a_minus() -> None:
