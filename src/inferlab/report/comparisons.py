@@ -54,7 +54,7 @@ def noise_tables(report: Report) -> Fragment:
                 GROUP: f"{line['study']}: {line['model']}",
                 STUB: f"{scenario_label(line['scenario'])}, {metric_label(line['metric'])}",
                 "median": number(line["ratio_median"], digits=4),
-                "ratio": _ratio(line),
+                "ratio": with_interval(line["ratio"], line["ratio_low"], line["ratio_high"], digits=4),
                 "floor": factor(line["noise_floor"]),
                 "rounds": str(line["rounds"]),
                 "twin": f"▲ no: {line['twin_warning']}" if line["twin_warning"] else "yes",

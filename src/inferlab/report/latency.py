@@ -77,7 +77,7 @@ def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:
             Column(f"{scenario}-p95", "p95", label),
             Column(f"{scenario}-p99", "p99", label),
         ]
-    return [*columns, *paper_columns(frame, [Column("paper", "mean ± SD", "paper")])]
+    return [*columns, *paper_columns(frame, [Column("paper", "mean ± SD", "paper", absent="")])]
 
 
 def _cells(group: "pd.DataFrame") -> dict[str, str]:

@@ -13,6 +13,7 @@ from inferlab.report.text import (
     configuration_label,
     factor,
     heading,
+    missing,
     paragraph,
     percent_interval,
     scenario_label,
@@ -99,8 +100,6 @@ def _answer(model: str, frame: "pd.DataFrame") -> str:
     best = rows.sort_values("throughput_mean_per_s").to_dict("records")[-1]
     cells = _best_cells(best, lowest=False)
     gains = {"cpu-eager": cells["gain"], best["target"]: cells["gain-here"]}
-    if best["optimization"] == "original":
-        del gains[best["target"]]
     gain = " and ".join(
         f"{times} times the original on {target}" for target, times in gains.items() if times != MISSING
     )
@@ -138,8 +137,10 @@ def _best(model: str, frame: "pd.DataFrame") -> list[dict[str, Any]]:
 def _best_cells(best: dict[Any, Any], lowest: bool) -> dict[str, str]:
     stem, unit, scale = ("latency_p50", "_s", 1000.0) if lowest else ("throughput", "_per_s", 1.0)
     value = best["latency_p50_s"] if lowest else best["throughput_mean_per_s"]
-    gains = {
-        name: with_interval(*(best[f"{column}{part}"] for part in ("", "_low", "_high")))
+    gains = {  # a reference is not faster than itself: that ratio has no interval
+        name: MISSING
+        if missing(best[f"{column}_low"])
+        else with_interval(*(best[f"{column}{part}"] for part in ("", "_low", "_high")))
         for name, column in (("gain", "speedup_vs_users"), ("gain-here", "speedup_vs_same_target"))
     }
     difference = (best["quality_difference"], best["quality_difference_low"], best["quality_difference_high"])

@@ -34,6 +34,8 @@ class Column:
     left: bool = False
     two_lines: bool = False
     """Whether an interval goes below its value, for tables that are too wide otherwise."""
+    absent: str = MISSING
+    """What stands where a line has no text for the column."""
 
 
 def render(
@@ -42,7 +44,7 @@ def render(
     """Lines of text as an HTML table in a container that scrolls sideways.
 
     Each line holds `stub` (its name), optionally `group`, `muted` (true for what was not measured) and a text for each
-    column's key; a missing text is a dash. `identifier` makes the HTML the same at every run.
+    column's key; a missing text is what the column says. `identifier` makes the HTML the same at every run.
     """
     import pandas as pd
     from great_tables import GT, loc, style
@@ -52,7 +54,7 @@ def render(
         {
             **({GROUP: line.get(GROUP, "")} if grouped else {}),
             STUB: line[STUB],
-            **{column.key: _cell(line.get(column.key, MISSING), column) for column in columns},
+            **{column.key: _cell(line.get(column.key, column.absent), column) for column in columns},
         }
         for line in lines
     ]

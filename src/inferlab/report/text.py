@@ -37,13 +37,13 @@ def number(value: Any, scale: float = 1.0, digits: int = 3) -> str:
     return f"{rounded:,.{max(decimals if abs(rounded) < 10 ** (digits - decimals) else decimals - 1, 0)}f}"
 
 
-def with_interval(value: Any, low: Any, high: Any, scale: float = 1.0) -> str:
+def with_interval(value: Any, low: Any, high: Any, scale: float = 1.0, digits: int = 3) -> str:
     """A value and its interval."""
     if missing(value):
         return MISSING
     if missing(low) or missing(high):
-        return number(value, scale)
-    return f"{number(value, scale)} [{number(low, scale)}, {number(high, scale)}]"
+        return number(value, scale, digits)
+    return f"{number(value, scale, digits)} [{number(low, scale, digits)}, {number(high, scale, digits)}]"
 
 
 def published(value: Any, spread: Any = None) -> str:

@@ -88,7 +88,7 @@ def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:
             Column(f"{scenario}-std", "SD", label),
             Column(f"{scenario}-item", "ms per item", label),
         ]
-    return [*columns, *paper_columns(frame, [Column("paper", "mean ± SD", "paper")])]
+    return [*columns, *paper_columns(frame, [Column("paper", "mean ± SD", "paper", absent="")])]
 
 
 def _cells(group: "pd.DataFrame") -> dict[str, Any]:

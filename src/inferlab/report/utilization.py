@@ -81,9 +81,9 @@ def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:
     ]
     shared += [Column("accelerator", "%", "accelerator")]
     paper = [
-        Column("paper-cpu", "CPU %", "paper"),
-        Column("paper-memory", "memory %", "paper"),
-        Column("paper-accelerator", "accelerator %", "paper"),
+        Column("paper-cpu", "CPU %", "paper", absent=""),
+        Column("paper-memory", "memory %", "paper", absent=""),
+        Column("paper-accelerator", "accelerator %", "paper", absent=""),
     ]
     return [*columns, *shared, *paper_columns(frame, paper)]
 

@@ -122,6 +122,8 @@ def test_summary_answers_first_and_lists_what_is_missing(report: Report) -> None
     assert "noop" not in answer
     assert "over HTTP" in summary.best_tables(report).html
     assert "differs by at most" in summary.best_tables(report).html
+    noop = summary.best_tables(report).html.split(">noop<")[1]
+    assert "1.00<" not in noop
     absent = summary.absent_list(report).html
     assert "how to get it: start an inf2.xlarge instance" in absent
     assert "the client was late" in absent

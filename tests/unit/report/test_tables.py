@@ -22,7 +22,11 @@ def test_render_escapes_groups_and_mutes() -> None:
         {"group": "one", "stub": "a <b>", "x": "1.0 [0.9, 1.1]"},
         {"group": "two", "stub": "absent", "muted": True},
     ]
-    columns = [Column("x", "value", "under", two_lines=True), Column("y", "other", left=True)]
+    columns = [
+        Column("x", "value", "under", two_lines=True),
+        Column("y", "other", left=True),
+        Column("z", "paper", absent=""),
+    ]
     html = render("some-id", lines, columns, "name", ["a note & more", ""])
     assert "a &lt;b&gt;" in html
     assert "1.0\n[0.9, 1.1]" in html
