@@ -63,12 +63,12 @@ def noise_tables(report: Report) -> Fragment:
         ]
         notes = [
             "Twin over reference, paired by round: the same configuration measured twice under two names. The noise "
-            "floor is the factor, up or down, that the twin's interval still holds; a smaller one has no verdict.",
+            "floor is the factor, up or down, that the twin's interval still holds; a smaller difference is a tie.",
         ]
         if (noise["twin_warning"] != "").any():
             notes.append(
                 "▲ The twin does not agree where its interval excludes 1 or its median is off by more than 3 %: "
-                "evidence that servers of one kind differ here. No difference below that floor has a verdict."
+                "evidence that servers of one kind differ here. No difference below that floor is called one."
             )
         parts += [machine_heading(report, found), render(f"noise-{found['machine_id']}", lines, columns, "A/A", notes)]
     return Fragment("".join(parts))

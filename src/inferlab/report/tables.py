@@ -150,7 +150,7 @@ def twin_note(noise: "pd.DataFrame") -> str:
     where = "; ".join(f"{' and '.join(names)} ({warning})" for warning, names in places.items())
     return (
         f"▲ The twin differs from the reference: {where}. Servers of one kind differ here by that much, so no "
-        "difference below the floor has a verdict."
+        "difference below the floor is called one."
     )
 
 

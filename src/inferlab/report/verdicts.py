@@ -19,7 +19,7 @@ AGAINST = {
 
 HOLM = (
     "A difference is called one where Holm's p, over all comparisons of the study (all models, both references), is "
-    "below {:.2g} and the ratio lies beyond the noise floor."
+    "below {:.2g} and the ratio lies beyond the noise floor of the reference's twin."
 )
 
 

@@ -80,7 +80,7 @@ def test_a_twin_that_differs_is_said_where_the_floor_is(report: Report) -> None:
     noise.loc[differs, "twin_warning"] = "its median is off by 7.5 %"
     said = noise_note(noise, "serving", "minilm")
     assert "▲ The twin differs from the reference: one caller, throughput (its median is off by 7.5 %)." in said
-    assert "no difference below the floor has a verdict" in said
+    assert "no difference below the floor is called one" in said
 
 
 def test_columns_of_published_values_are_for_models_that_have_some() -> None:
