@@ -151,11 +151,11 @@ def _references(row: Row, reference: Row, candidates: list[Row]) -> Iterator[tup
 
 
 def _twin_warning(twin: PairedRatio, confidence: float) -> str:
-    reasons = []
-    if twin.low > 1 or twin.high < 1:
-        reasons.append(f"its {100 * confidence:g} % interval excludes 1")
+    resolved = twin.low > 1 or twin.high < 1
+    reasons = [f"its {100 * confidence:g} % interval excludes 1"] if resolved else []
     if abs(twin.median - 1) > TWIN_TOLERANCE:
-        reasons.append(f"its median is off by {100 * abs(twin.median - 1):.1f} %")
+        scatter = "" if resolved else ", which its rounds scatter by"
+        reasons.append(f"its median is off by {100 * abs(twin.median - 1):.1f} %{scatter}")
     return ", ".join(reasons)
 
 

@@ -57,7 +57,7 @@ def noise_tables(report: Report) -> Fragment:
                 "ratio": with_interval(line["ratio"], line["ratio_low"], line["ratio_high"], digits=4),
                 "floor": factor(line["noise_floor"]),
                 "rounds": str(line["rounds"]),
-                "twin": f"▲ no: {line['twin_warning']}" if line["twin_warning"] else "yes",
+                "twin": f"▲ {line['twin_warning']}" if line["twin_warning"] else "yes",
             }
             for line in noise.to_dict("records")
         ]
@@ -67,8 +67,9 @@ def noise_tables(report: Report) -> Fragment:
         ]
         if (noise["twin_warning"] != "").any():
             notes.append(
-                "▲ The twin does not agree where its interval excludes 1 or its median is off by more than 3 %: "
-                "evidence that servers of one kind differ here. No difference below that floor is called one."
+                "▲ The twin's interval excludes 1: servers of one kind differ here, or chance has it so, as in one "
+                "case of twenty. Where the interval holds 1 and the median is off by more than 3 %, more rounds would "
+                "tell. No difference below the floor is called one."
             )
         parts += [machine_heading(report, found), render(f"noise-{found['machine_id']}", lines, columns, "A/A", notes)]
     return Fragment("".join(parts))

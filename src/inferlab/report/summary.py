@@ -164,8 +164,8 @@ def _certainty(noise: "pd.DataFrame", report: Report) -> str:
     low = f" {report.label}." if report.label else ""
     differing = int((noise["twin_warning"] != "").sum())
     warning = (
-        f" ▲ In {differing} of {len(noise)} cases (study, model, scenario, metric) the two differ by more than their "
-        "rounds explain or by more than 3 % in the median: servers of one kind differ here; see Comparisons."
+        f" ▲ In {differing} of {len(noise)} cases (study, model, scenario, metric) the two differ by more than 3 % in "
+        "the median or by more than their rounds scatter; see Comparisons."
     )
     return paragraph(
         f"How sure: the reference measured twice under two names differs by at most {factor(worst)} in the median of "

@@ -1,5 +1,6 @@
 """great_tables with the look that all pages share: row groups, spanners, muted rows for what was not measured."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -83,7 +84,25 @@ def render(
         container_overflow_x="auto",
     )
     below = "".join(paragraph(note, "note") for note in notes if note.strip())
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="table">{table.as_raw_html()}</div>{below}'
+    html = table.as_raw_html()
+    for index in muted:
+        if not any(column.key in lines[index] for column in columns):
+            html = _spanned(html, f"{identifier}-stub-{index + 1}", len(columns) + 1)
+    return f'<div class="scroll" role="region" tabindex="0" aria-label="table">{html}</div>{below}'
+
+
+def _spanned(html: str, identifier: str, width: int) -> str:
+    """The table with the stub of this id across its whole row, where there is room for a reason to be read."""
+    row = re.compile(
+        rf'<th\b([^>]*\bid="{re.escape(identifier)}"[^>]*>[^<]*</th>)(?:\s*<td[^>]*>(?:(?!</td>).)*</td>)+', re.DOTALL
+    )
+
+    def widened(found: re.Match[str]) -> str:
+        return f'<th colspan="{width}"' + found.group(1).replace('gt_stub"', 'gt_stub why"', 1)
+
+    spanned, count = row.subn(widened, html)
+    assert count == 1, f"great_tables made no row {identifier}"
+    return spanned
 
 
 def _cell(text: str, column: Column) -> str:
@@ -148,10 +167,7 @@ def twin_note(noise: "pd.DataFrame") -> str:
         name = f"{scenario_label(line['scenario'])}, {metric_label(line['metric'])}"
         places.setdefault(line["twin_warning"], []).append(name)
     where = "; ".join(f"{' and '.join(names)} ({warning})" for warning, names in places.items())
-    return (
-        f"▲ The twin differs from the reference: {where}. Servers of one kind differ here by that much, so no "
-        "difference below the floor is called one."
-    )
+    return f"▲ The twin differs from the reference: {where}. No difference below the floor is called one."
 
 
 def paper_columns(frame: "pd.DataFrame", columns: Sequence[Column]) -> list[Column]:

@@ -6,6 +6,8 @@ import pandas as pd
 
 from inferlab.report.source import Report
 from inferlab.report.tables import (
+    MUTED,
+    STUB,
     Column,
     bullet_list,
     lines_by_target,
@@ -30,7 +32,7 @@ def test_render_escapes_groups_and_mutes() -> None:
     html = render("some-id", lines, columns, "name", ["a note & more", ""])
     assert "a &lt;b&gt;" in html
     assert "1.0\n[0.9, 1.1]" in html
-    assert html.count("–") == 3
+    assert html.count("–") == 1
     assert "color: #6b7280" in html
     assert '<p class="note">a note &amp; more</p>' in html
     assert html.index(">one<") < html.index("a &lt;b&gt;") < html.index(">two<")
@@ -80,7 +82,7 @@ def test_a_twin_that_differs_is_said_where_the_floor_is(report: Report) -> None:
     noise.loc[differs, "twin_warning"] = "its median is off by 7.5 %"
     said = noise_note(noise, "serving", "minilm")
     assert "▲ The twin differs from the reference: one caller, throughput (its median is off by 7.5 %)." in said
-    assert "no difference below the floor is called one" in said
+    assert "No difference below the floor is called one" in said
 
 
 def test_columns_of_published_values_are_for_models_that_have_some() -> None:
@@ -99,3 +101,17 @@ def test_rounds_and_left_out_blocks_are_said() -> None:
 
 def test_lists_are_escaped() -> None:
     assert bullet_list(["a < b"]) == "<ul><li>a &lt; b</li></ul>"
+
+
+def test_a_reason_has_its_whole_row_and_a_line_with_a_number_does_not() -> None:
+    columns = [Column("p50", "p50"), Column("p99", "p99")]
+    lines = [
+        {STUB: "a", "p50": "1", "p99": "2"},
+        {STUB: "b: no (such) device", MUTED: True},
+        {STUB: "c", "p50": "3", MUTED: True},
+    ]
+    html = render("t", lines, columns, "row")
+    assert re.search(r'<th colspan="3"[^>]*id="t-stub-2"[^>]*>b: no \(such\) device</th>\s*</tr>', html)
+    assert html.count("gt_stub why") == 1
+    assert [html.count(f'id="t-stub-{index}"') for index in (1, 2, 3)] == [1, 1, 1]
+    assert len(re.findall(r"<td ", html)) == 4
