@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sys
 import threading
@@ -100,7 +101,11 @@ def affinities(connection: Connection, folder: Path, core: int) -> None:
     caller.start()
     caller.join()
     session.run(inputs)
-    connection.send([os.sched_getaffinity(int(path.name)) for path in Path("/proc/self/task").iterdir()])
+    masks = []
+    for path in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # the caller's thread may be on its way out
+            masks.append(os.sched_getaffinity(int(path.name)))
+    connection.send(masks)
 
 
 def test_threads_stay_on_the_cores_of_the_process(compile_tiny: Compile) -> None:
