@@ -27,7 +27,7 @@ ENGINE_PACKAGES = (
     "torch-neuronx",
     "torch-pruning",
     "torchao",
-    "transformers",
+    "tokenizers",
     "uvicorn",
     "uvloop",
 )

@@ -1,8 +1,5 @@
-"""Packages that are better not imported: those that only carry weights or data, and what others import for nothing."""
+"""Packages that only carry weights or data; they are never imported."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,15 +19,3 @@ def package_file(package: str, file: str, purpose: str) -> Path:
         if path.exists():
             return path
     raise MissingPackageError(package, purpose, INSTALL_COMMAND)
-
-
-@contextmanager
-def hidden(*packages: str) -> Iterator[None]:
-    """Make `find_spec` and imports in the block find none of `packages`, but for those that are imported already."""
-    names = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in names:
-            del sys.modules[name]

@@ -1,12 +1,9 @@
-import importlib
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from inferlab.errors import MissingPackageError
-from inferlab.packages import INSTALL_COMMAND, hidden, package_file
+from inferlab.packages import INSTALL_COMMAND, package_file
 
 
 def test_a_file_is_found_without_importing_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,16 +22,3 @@ def test_what_is_missing_is_named_with_the_command(package: str, file: str) -> N
     assert str(caught.value) == (
         f"package '{package}' is not installed (weights of a model); install it with: {INSTALL_COMMAND}"
     )
-
-
-def test_what_is_hidden_is_found_again_after_an_error_and_what_is_imported_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "carried.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="carried"), hidden("carried", "pathlib"):
-        assert find_spec("carried") is None
-        assert find_spec("pathlib") is not None
-        importlib.import_module("carried")
-    assert find_spec("carried") is not None
-    assert sys.modules["pathlib"].Path is Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -45,8 +44,6 @@ class PruningHints:
 
     kept_whole: list[nn.Module]
     heads: dict[nn.Module, int] = field(default_factory=dict)
-    settle: Callable[[], None] = lambda: None
-    """Called after pruning; resets attributes that depend on the shapes."""
 
 
 class Model(Frozen, ABC):

@@ -52,37 +52,26 @@ class MiniLM(Model):
     def pretrained(self) -> nn.Module:
         from safetensors.torch import load_file
 
+        from inferlab.models.networks.minilm import from_package_names
+
         path = package_file(PACKAGE, "model/model.safetensors", "weights of all-MiniLM-L6-v2")
-        stored = load_file(path)
         module = self.architecture()
-        own = module.state_dict()
-        renamed = {f"encoder.{name}": value for name, value in stored.items()}
-        # The package also holds a pooler and position ids, which mean pooling and this encoder do not have.
-        weights = {name: renamed.get(name, value) for name, value in own.items()}
-        missing = [name for name in own if name.startswith("encoder.") and name not in renamed]
-        if missing:
-            raise ValueError(f"{path} lacks {missing[0]!r} and {len(missing) - 1} more weights")
-        module.load_state_dict(weights)
+        fresh = {name: value for name, value in module.state_dict().items() if name.startswith("classifier.")}
+        module.load_state_dict({**fresh, **from_package_names(load_file(path))})
         return module
 
     def pruning_hints(self, module: nn.Module) -> PruningHints:
         """Heads and hidden units may go; the stream of 384 features that all layers add to stays."""
-        from transformers.models.bert.modeling_bert import BertSelfAttention
+        from inferlab.models.networks.minilm import SelfAttention
 
-        attentions = [part for part in module.modules() if isinstance(part, BertSelfAttention)]
-        kept = [part for name, part in module.named_modules() if name.endswith("output.dense") or name == "classifier"]
+        kept = [part for name, part in module.named_modules() if name.endswith("output") or name == "classifier"]
         heads: dict[nn.Module, int] = {
-            projection: part.num_attention_heads
-            for part in attentions
+            projection: part.heads
+            for part in module.modules()
+            if isinstance(part, SelfAttention)
             for projection in (part.query, part.key, part.value)
         }
-
-        def settle() -> None:
-            for part in attentions:
-                part.all_head_size = part.query.out_features
-                part.num_attention_heads = part.all_head_size // part.attention_head_size
-
-        return PruningHints(kept_whole=kept, heads=heads, settle=settle)
+        return PruningHints(kept_whole=kept, heads=heads)
 
     def encode_samples(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Texts -> token ids int32 [samples, sequence_length], cut and padded; padding has no mask."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "module.safetensors"
 STRUCTURE_FILE = "structure.json"
 
-# Hyper-parameters by leaf type: the attributes that pruning changes or that fix the shapes of weights.
+# Hyper-parameters by leaf type: those that fix the shapes of weights, or that pruning changes.
 LAYERS: dict[str, tuple[str, ...]] = {
     "Conv2d": ("in_channels", "out_channels", "groups"),
     "BatchNorm2d": ("num_features",),
@@ -25,23 +25,16 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "LayerNorm": ("normalized_shape",),
     "Embedding": ("num_embeddings", "embedding_dim"),
 }
-# Attributes of other modules that pruning changes, by type.
-ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "BertSelfAttention": ("num_attention_heads", "attention_head_size", "all_head_size"),
-}
 
 
 def describe(module: nn.Module) -> dict[str, Any]:
-    """The hyper-parameters of each leaf layer with weights, and the attributes that pruning changes, by module name."""
+    """The hyper-parameters of each leaf layer with weights, by module name."""
     layers: dict[str, Any] = {}
-    attributes: dict[str, Any] = {}
     for name, part in module.named_modules():
         kind = type(part).__name__
         if kind in LAYERS:
             layers[name] = {"type": kind, **{field: _plain(getattr(part, field)) for field in LAYERS[kind]}}
-        elif kind in ATTRIBUTES:
-            attributes[name] = {"type": kind, **{field: getattr(part, field) for field in ATTRIBUTES[kind]}}
-    return {"schema_version": 1, "layers": layers, "attributes": attributes}
+    return {"schema_version": 1, "layers": layers}
 
 
 def restore(module: nn.Module, structure: dict[str, Any]) -> nn.Module:
@@ -49,19 +42,15 @@ def restore(module: nn.Module, structure: dict[str, Any]) -> nn.Module:
 
     Raises ArtifactError where the structure does not belong to this architecture.
     """
-    own = describe(module)
-    for section in ("layers", "attributes"):
-        described = structure.get(section, {})
-        if set(described) != set(own[section]):
-            odd = sorted(set(described) ^ set(own[section]))[0]
-            raise ArtifactError(
-                f"the structure does not belong to {type(module).__name__}: {section} differ at {odd!r}"
-            )
-        for name, fields in described.items():
-            if fields["type"] != own[section][name]["type"]:
-                raise ArtifactError(f"{name}: a {fields['type']} was stored, the architecture has {own[section][name]}")
-            if fields != own[section][name]:
-                _reshape(module.get_submodule(name), fields)
+    own, described = describe(module)["layers"], structure.get("layers", {})
+    if set(described) != set(own):
+        odd = sorted(set(described) ^ set(own))[0]
+        raise ArtifactError(f"the structure does not belong to {type(module).__name__}: layers differ at {odd!r}")
+    for name, fields in described.items():
+        if fields["type"] != own[name]["type"]:
+            raise ArtifactError(f"{name}: a {fields['type']} was stored, the architecture has {own[name]}")
+        if fields != own[name]:
+            _reshape(module.get_submodule(name), fields)
     return module
 
 

@@ -130,6 +130,5 @@ def _pruned(
         head_pruning_ratio=ratio,
     )
     pruner.step()
-    hints.settle()
     module.zero_grad()
     return module

@@ -6,6 +6,7 @@ from torch import nn
 from inferlab.errors import MissingPackageError
 from inferlab.models import minilm
 from inferlab.models.base import MODELS
+from inferlab.models.networks.minilm import MiniLMClassifier
 from inferlab.models.token_ids import TokenIdsBody
 from models.rows import MINILM
 
@@ -63,14 +64,24 @@ def test_lengths_count_tokens() -> None:
     assert MODEL.sample_lengths({"input_ids": np.array([[5, 6, 0], [5, 0, 0]])}).tolist() == [2, 1]
 
 
-def test_the_encoder_has_the_package_weights(module: nn.Module) -> None:
+def test_the_encoder_computes_what_transformers_computes_with_the_package_weights(module: nn.Module) -> None:
     from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
 
+    sizes = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    reference = BertModel(BertConfig(**sizes), add_pooling_layer=False).eval()
     stored = load_file(minilm.package_file(minilm.PACKAGE, "model/model.safetensors", "tests"))
-    state = module.state_dict()
-    encoder = [name for name in state if name.startswith("encoder.")]
-    assert len(encoder) > 90
-    assert all(torch.equal(state[name], stored[name.removeprefix("encoder.")]) for name in encoder)
+    kept = {name: value for name, value in stored.items() if name in reference.state_dict()}
+    reference.load_state_dict(kept)
+    texts = np.array(["A good film.", "It is dull, and far too long for what it says of its people.", ""])
+    ids, mask = tensors(MODEL.preprocess(MODEL.encode_samples({"text": texts})))
+    assert isinstance(module, MiniLMClassifier)
+    with torch.no_grad():
+        expected = reference(input_ids=ids, attention_mask=mask).last_hidden_state
+        features = module.encode(ids, mask)
+    tokens = mask.bool()
+    assert expected[tokens].std() > 0.1
+    assert torch.allclose(features[tokens], expected[tokens], atol=1e-5)
 
 
 def test_missing_weights_are_an_error_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

