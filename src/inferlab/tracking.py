@@ -50,8 +50,9 @@ def sync_runs(
 ) -> int:
     """Log what the tracking server does not have yet of the sets under results/machines/; return how many runs.
 
-    `digests` are the checksums of each set's files, by `<machine>/<environment>/<profile>`. Where SQLite already has
-    every set, this neither imports nor starts MLflow. Raises UserError where the server cannot be used.
+    `digests` are the checksums of each such set's files, by `<machine>/<environment>/<profile>`; sets that it does not
+    name are left alone. Where SQLite already has every set, this neither imports nor starts MLflow. Raises UserError
+    where the server cannot be used.
     """
     wanted = {name: digest_of([dict(files), confidence]) for name, files in digests.items()}
     uri = tracking_uri(root)
@@ -74,6 +75,8 @@ def sync_runs(
         parents = {run.data.tags[SET]: run for run in _search(client, experiment_id, f"tags.`{KIND}` = 'set'")}
         for results in load_results(root / "results" / "machines"):
             name = "/".join(results.key)
+            if name not in wanted:
+                continue
             if name in parents and parents[name].data.tags.get(DIGEST) == wanted[name]:
                 continue
             contents = list(runs_of(results, scenarios, open_loop, confidence))

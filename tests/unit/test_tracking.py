@@ -26,11 +26,11 @@ pytestmark = [
 SMALL = Synthetic(studies=("optimization",), rounds=2, requests=12, samples=20)
 
 
-def sync(root: Path) -> int:
+def sync(root: Path, profile: str = "*") -> int:
     machines = root / "results" / "machines"
     digests = {
         path.parent.relative_to(machines).as_posix(): digests_of_folder(path.parent)
-        for path in machines.glob("*/*/*/machine.json")
+        for path in machines.glob(f"*/*/{profile}/machine.json")
     }
     return tracking.sync_runs(root, digests, {"optimization": SCENARIOS[:2]}, ["common-rate"], 0.95)
 
@@ -162,6 +162,15 @@ def test_a_set_that_is_logged_already_is_not_summarized_again(tmp_path: Path, mo
         machine_record(Synthetic(machine_id=name)).write(folder / "machine.json")
         sync(tmp_path)
     assert summarized == ["a", "b"]
+
+
+def test_sets_that_are_not_named_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    for profile in ("full", "quick"):
+        folder = tmp_path / "results" / "machines" / "a" / "environment-a" / profile
+        machine_record(Synthetic(machine_id="a")).write(folder / "machine.json")
+    sync(tmp_path, "quick")
+    assert {tags[tracking.SET] for tags in active_runs(tmp_path)} == {"a/environment-a/quick"}
 
 
 def test_an_unusable_server_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from inferlab.tracking import sync_runs
 def run(params: Params, root: Path) -> None:
     """Copy, forget what is no longer selected, write results/collected.json, and log what MLflow does not have yet.
 
+    As in the tables, only the sets of the selected profile go to MLflow.
     A selected file that was not made yet leaves the collected one in place. Does nothing where nothing is new.
     """
     machine = MachineRecord.read(root / "results" / "machine.json")
@@ -39,7 +40,8 @@ def run(params: Params, root: Path) -> None:
             part.write_text(text, encoding="utf-8")
     scenarios = {name: study.scenarios for name, study in params.studies.items()}
     open_loop = [name for name, scenario in params.scenarios.items() if scenario.kind == "open"]
-    sync_runs(root, digests, scenarios, open_loop, params.analysis.confidence)
+    shown = {name: files for name, files in digests.items() if name.endswith(f"/{params.run.profile}")}
+    sync_runs(root, shown, scenarios, open_loop, params.analysis.confidence)
 
 
 def selection(params: Params) -> Iterator[tuple[str, str]]:

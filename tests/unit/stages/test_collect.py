@@ -92,6 +92,17 @@ def test_another_profile_gets_a_folder_of_its_own(repository: Fill, params: Para
     assert profiles == {"full", "quick"}
 
 
+def test_only_the_sets_of_the_selected_profile_go_to_mlflow(
+    repository: Fill, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[set[str]] = []
+    monkeypatch.setattr(collect, "sync_runs", lambda root, digests, *_: logged.append(set(digests)))
+    root = repository(SMALL)
+    collect.run(params, root)
+    collect.run(with_run(params, profile="quick"), root)
+    assert logged == [{"machine-a/environment-a/full"}, {"machine-a/environment-a/quick"}]
+
+
 def test_scenarios_and_loops_reach_mlflow(repository: Fill, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
     monkeypatch.setattr(collect, "sync_runs", lambda *arguments: seen.extend(arguments))
