@@ -5,15 +5,11 @@ for, so a new kind brings its own keys.
 """
 
 import json
-import math
 import re
-import types
-import typing
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from inferlab.data.base import DATASETS
@@ -21,21 +17,15 @@ from inferlab.errors import ParamsError, UserError, near_match
 from inferlab.measure.validity import Limits
 from inferlab.models.base import MODELS, Model
 from inferlab.optimize.base import STEPS, Step
+from inferlab.params_errors import explained
+from inferlab.params_file import read_sections
 from inferlab.records import Frozen, Precision
 from inferlab.registry import Registry
 from inferlab.studies.base import STUDIES, ClosedLoop, OpenLoop, Scenario, Study
 from inferlab.targets.base import TARGETS
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 ORIGINAL = "original"
-MAX_PARAMS_BYTES = 1_000_000
-MAX_VALUES, MAX_DEPTH = 100_000, 16
-"""Anchors let a small file stand for any number of values, or for itself."""
-NOT_DECIMAL = re.compile(r"[-+]?0[0-9_bx].*|.*:.*")
-"""Numbers of base 2, 8, 16 and 60. DVC reads the same file as YAML 1.2, which takes 010 for ten and 1:30 for text."""
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -126,7 +116,7 @@ class Params(Frozen):
 
 def load_params(path: Path) -> Params:
     """Read and check params.yaml. Raises ParamsError naming key, value, what is allowed, and a near match."""
-    sections = _sections(path)
+    sections = read_sections(path, Params.model_fields)
     optimizations = {}
     for name, row in _rows(sections, "optimizations"):
         row["steps"] = tuple(_steps(f"optimizations.{name}.steps", row.get("steps")))
@@ -164,91 +154,6 @@ def select_profile(path: Path, profile: str) -> None:
         raise UserError(f"params.yaml: run.profile could not be set; write `profile: {profile}` under `run:` yourself")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error, and a number is what DVC takes it for."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        number = node.tag.endswith((":int", ":float"))
-        if number and isinstance(node, yaml.ScalarNode) and NOT_DECIMAL.fullmatch(node.value):
-            raise _unread(node, "is not a decimal number")
-        try:
-            return super().construct_object(node, deep)
-        except (AttributeError, LookupError, ValueError):
-            # What PyYAML's constructors raise on a scalar that looks like a value of its tag and is none.
-            raise _unread(node, f"is no {node.tag.rpartition(':')[2]}") from None
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[Hashable, int] = {}
-        for key_node, _ in node.value:
-            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
-            if not isinstance(key, Hashable):
-                continue  # PyYAML names it
-            if key in lines:
-                raise UserError(
-                    f"params.yaml: {key} stands in line {lines[key]} and again in line {line}; allowed: each key once"
-                )
-            lines[key] = line
-        return super().construct_mapping(node, deep)
-
-
-def _unread(node: yaml.Node, problem: str) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, f"{node.value!r} {problem}", node.start_mark)
-
-
-def _sections(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MAX_PARAMS_BYTES:
-            raise UserError(f"{path} is larger than {MAX_PARAMS_BYTES} bytes")
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run from the repository's root") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {error}") from None
-    except RecursionError:
-        raise UserError(f"{path} is nested deeper than {MAX_DEPTH} levels") from None
-    for count, (key, value) in enumerate(_values(content, "", 0)):
-        if count > MAX_VALUES:
-            raise UserError(f"{path} holds more than {MAX_VALUES} values")
-        _require_plain(key, value)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no sections; expected: {', '.join(Params.model_fields)}")
-    for name in content:
-        if name not in Params.model_fields:
-            allowed = ", ".join(Params.model_fields)
-            raise ParamsError(str(name), "unknown section", allowed, near_match(str(name), Params.model_fields))
-    for name in Params.model_fields:
-        if name not in content:
-            raise ParamsError(name, None, "this section is required")
-    return content
-
-
-def _values(value: Any, key: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """Every value with its key, lists and mappings before what they hold."""
-    if depth > MAX_DEPTH:
-        raise UserError(f"params.yaml: {key} is nested deeper than {MAX_DEPTH} levels")
-    yield key, value
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if not isinstance(name, str):
-                raise ParamsError(key or "a section", name, "keys that are text; put quotes around it")
-            yield from _values(inner, f"{key}.{name}" if key else name, depth + 1)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _values(inner, f"{key}[{index}]", depth + 1)
-
-
-def _require_plain(key: str, value: Any) -> None:
-    """Refuse what JSON has no word for, and numbers that nothing can be made of."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ParamsError(key, value, "a finite number")
-    if isinstance(value, int) and abs(value) >= 2**63:
-        raise ParamsError(key, value, "a whole number of at most 64 bits")
-    if not isinstance(value, str | int | float | list | dict | None):
-        raise ParamsError(key, value, "text, a number, true, false, null, a list or a mapping; quote a text")
-
-
 def _rows(sections: Mapping[str, Any], section: str) -> list[tuple[str, dict[str, Any]]]:
     rows = sections[section]
     if not isinstance(rows, dict) or not rows:
@@ -271,7 +176,7 @@ def _frozen(cls: type[FrozenT], row: Any, key: str) -> FrozenT:
             return cls.model_validate(row, strict=True)  # steps are objects already
         return cls.model_validate_json(json.dumps(row), strict=True)
     except ValidationError as error:
-        raise _explained(error, cls, row, key) from None
+        raise explained(error, cls, row, key) from None
 
 
 def _named(name: str, row: dict[str, Any], key: str) -> dict[str, Any]:
@@ -321,84 +226,6 @@ def _steps(key: str, rows: Any) -> list[Step]:
 def _scenario(row: dict[str, Any], key: str) -> Scenario:
     kinds: dict[str, type[Scenario]] = {"closed": ClosedLoop, "open": OpenLoop}
     return _frozen(kinds[_known(f"{key}.kind", row.get("kind"), kinds)], row, key)
-
-
-def _explained(error: ValidationError, cls: type[BaseModel], row: Any, key: str) -> ParamsError:
-    """The first complaint of pydantic as a ParamsError."""
-    first = error.errors()[0]
-    path = [part for part in first["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tagged-")))]
-    full = key + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    value = _at(row, path)
-    if first["type"] == "missing":
-        return ParamsError(full, None, "this key is required")
-    if first["type"] == "extra_forbidden":
-        fields = _field_names(_class_at(cls, path[:-1]))
-        return ParamsError(full, value, f"one of {', '.join(fields)}", near_match(str(path[-1]), fields))
-    near = None
-    if first["type"] == "literal_error":
-        near = near_match(str(value), re.findall(r"'([^']*)'", first["ctx"]["expected"]))
-    return ParamsError(full, value, _allowed(first, cls, path), near)
-
-
-LIMITS = {
-    "greater_than": "a number above {gt}",
-    "greater_than_equal": "at least {ge}",
-    "less_than": "a number below {lt}",
-    "less_than_equal": "at most {le}",
-    "literal_error": "{expected}",
-    "too_short": "a list of at least {min_length} item(s)",
-}
-KINDS = {"int": "a whole number", "float": "a number", "string": "text", "bool": "true or false"}
-
-
-def _allowed(complaint: "ErrorDetails", cls: type[BaseModel], path: list[Any]) -> str:
-    """What is allowed, in the words of the file and not of pydantic."""
-    kind, _, _ = complaint["type"].partition("_")
-    if complaint["type"] in LIMITS:
-        bounds = {name: str(bound).removesuffix(".0") for name, bound in complaint["ctx"].items()}
-        return LIMITS[complaint["type"]].format(**bounds)
-    if kind == "tuple":
-        return f"a list of {_items_at(cls, path)}"
-    if kind in ("model", "dict"):
-        return f"a mapping of {', '.join(_field_names(_class_at(cls, path)))}"
-    return KINDS.get(kind, complaint["msg"].removeprefix("Value error, "))
-
-
-def _items_at(cls: type[BaseModel], path: list[Any]) -> str:
-    """What the list at `path` holds."""
-    item = typing.get_args(_class_at(cls, path[:-1]).model_fields[path[-1]].annotation)[0]
-    if typing.get_origin(item) is Annotated:
-        item = typing.get_args(item)[0]
-    return {str: "texts", int: "whole numbers"}.get(item, "values")
-
-
-def _class_at(cls: type[BaseModel], path: list[Any]) -> type[BaseModel]:
-    """The class that validates the value at `path`."""
-    for part in path:
-        if isinstance(part, int) or part not in cls.model_fields:
-            continue
-        annotation = cls.model_fields[part].annotation
-        candidates = [annotation, *typing.get_args(annotation)]
-        if isinstance(annotation, types.UnionType):
-            candidates.extend(annotation.__args__)
-        classes = [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
-        if classes:
-            cls = classes[0]
-    return cls
-
-
-def _field_names(cls: type[BaseModel]) -> list[str]:
-    """The keys that a row of the class may have; a model's and a study's name is the key of its row."""
-    return [name for name in cls.model_fields if name != "name" or not issubclass(cls, (Model, Study))]
-
-
-def _at(row: Any, path: list[Any]) -> Any:
-    for part in path:
-        try:
-            row = row[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return row
 
 
 def _known(key: str, name: Any, known: Mapping[str, Any] | list[str]) -> str:

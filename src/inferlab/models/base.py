@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SerializeAsAny, field_validator
+from pydantic import BaseModel, Field, PositiveInt, SerializeAsAny, field_validator
 
 from inferlab.data.base import DATASETS, DatasetOptions
 from inferlab.errors import Unsupported
@@ -32,7 +32,7 @@ class FitOptions(Frozen):
 
     epochs: PositiveInt
     batch_size: PositiveInt
-    learning_rate: PositiveFloat = Field(description="the peak of the one-cycle schedule")
+    learning_rate: float = Field(gt=0, le=1, description="the peak of the one-cycle schedule")
     weight_decay: float = Field(ge=0)
     label_smoothing: float = Field(ge=0, lt=1)
     autocast: Literal["none", "bf16"] = Field(description="bf16 takes effect where the CPU multiplies it natively")
