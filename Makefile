@@ -4,8 +4,6 @@ PROFILE ?= full
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Python compiles what it imports; most of what the packages bring is never imported, and compiling all takes 40 s.
-INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # No package that the pipeline uses may report usage to its makers.
 export DVC_NO_ANALYTICS := 1
@@ -23,10 +21,10 @@ setup: $(READY) ## create .venv and install the locked dependencies
 $(READY): requirements/lock.txt requirements/torch.txt requirements/assets.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "inferlab needs Python 3.11 to 3.13, this is %d.%d: make setup PYTHON=python3.11" % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) --no-deps --require-hashes -r requirements/lock.txt
-	$(INSTALL) -r requirements/torch.txt
-	$(INSTALL) --no-deps --require-hashes -r requirements/assets.txt
-	$(INSTALL) --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet -r requirements/torch.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/assets.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 repro: setup ## measure everything that params.yaml selects and render reports/ (PROFILE=quick: fewer rounds, smaller data)
