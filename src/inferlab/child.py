@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Self
@@ -68,7 +68,8 @@ class Child:
 
     Start children from a thread that lives as long as they shall: Linux ties them to the thread that started them.
     `entry` and `arguments` are pickled; `entry(connection, *arguments)` runs in the child, in its main thread.
-    Where `start_on` names other cores, `settle` moves the child to `cores`.
+    Where `start_on` names other cores, `settle` moves the child to `cores`. It inherits the descriptors `pass_fds`,
+    and `environment` is added to its own.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class Child:
         arguments: tuple[Any, ...],
         cores: Sequence[int],
         start_on: Sequence[int] | None = None,
+        pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.what = what
         self._cores = tuple(cores)
@@ -92,8 +95,8 @@ class Child:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", command, what, str(child_end.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
-                pass_fds=(child_end.fileno(),),
-                env=_environment(len(cores)),
+                pass_fds=(child_end.fileno(), *pass_fds),
+                env={**_environment(len(cores)), **(environment or {})},
                 process_group=0,  # a terminal sends Ctrl-C to the foreground group only
             )
         self.pid = self._process.pid
@@ -157,6 +160,12 @@ class Child:
         self.check()
         self._process.send_signal(signal.SIGCONT)
         self._paused = False
+
+    def kill(self) -> None:
+        """End the process at once (SIGKILL) and wait until it is gone. Idempotent."""
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
 
     def stop(self, grace_s: float) -> None:
         """Close the pipe, which tells the child to end; wait `grace_s`, then terminate, then kill. Idempotent."""

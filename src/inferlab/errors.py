@@ -4,8 +4,12 @@ InferlabError                    exit code 1: ours, or the machine's
 ├── ArtifactError                an artifact is missing, damaged or from another version
 ├── DataError                    evaluation or training data fails its checks
 ├── MeasurementError             a server or load client failed in a way that no outcome describes
-├── ClosedError                  a batcher was closed before it answered (serve.batcher)
-├── InferenceError               a session failed on a batch (serve.batcher)
+├── ClosedError                  a batcher takes no more requests (serve.batcher)
+├── DeadlineError                a request's deadline would pass before its answer (serve.batcher)
+├── GoneError                    whoever sent a request has gone (serve.batcher)
+├── QueueFullError               as many items wait as may (serve.batcher)
+├── InferenceError               a session failed on a batch (serve.runner)
+├── ReplicaLostError             a replica ended or hung with a batch (serve.runner)
 ├── Unsupported                  an engine cannot do what was asked; becomes the outcome `unsupported`
 └── UserError                    exit code 2: what was asked for cannot be done as asked
     ├── BatchTooLargeError       a request holds more items than a batch may (serve.batcher)

@@ -58,11 +58,11 @@ def places_to_start(cores: Sequence[int]) -> list[tuple[int, ...]]:
 
 def _same_node(cores: Sequence[int]) -> set[int]:
     """The cores of the memory nodes that `cores` are on; all where the kernel does not tell."""
-    nodes = [_cores_of(path.read_text(encoding="utf-8")) for path in NODES.glob("node*/cpulist")]
+    nodes = [cores_of(path.read_text(encoding="utf-8")) for path in NODES.glob("node*/cpulist")]
     return set().union(*(node for node in nodes if node & set(cores))) or os.sched_getaffinity(0)
 
 
-def _cores_of(text: str) -> set[int]:
-    """`0-3,8` -> {0, 1, 2, 3, 8}, as in cpuset(7)."""
+def cores_of(text: str) -> set[int]:
+    """`0-3,8` -> {0, 1, 2, 3, 8}, as in cpuset(7). Raises ValueError."""
     ranges = [part.partition("-") for part in text.strip().split(",") if part]
     return {core for first, _, last in ranges for core in range(int(first), int(last or first) + 1)}

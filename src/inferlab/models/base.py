@@ -113,6 +113,9 @@ class Model(Frozen, ABC):
     def preprocess(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Stored raw samples -> input tensors [batch, ...] by input name."""
 
+    def check_inputs(self, inputs: dict[str, np.ndarray]) -> None:
+        """Raise ValueError naming the input where input tensors hold values that the model was not made for."""
+
     def training_inputs(
         self, raw: dict[str, np.ndarray], options: FitOptions, epoch: int, random: np.random.Generator
     ) -> dict[str, np.ndarray]:
@@ -134,6 +137,28 @@ class Model(Frozen, ABC):
         """Outputs [batch, ...] -> int64 class indices [batch]."""
         predicted: np.ndarray = outputs["logits"].argmax(axis=1)
         return predicted
+
+    def predict_body(self) -> type[BaseModel]:
+        """The JSON body that people send to the server."""
+        return self.plain_body()
+
+    def predict_decode(self, body: BaseModel) -> dict[str, np.ndarray]:
+        """A `predict_body` -> input tensors of batch 1. Raises ValueError naming the field."""
+        return self.plain_decode(body)
+
+    def predict_file(self, content: bytes) -> dict[str, np.ndarray]:
+        """An uploaded file -> input tensors of batch 1. Raises ValueError where it is none that the model reads."""
+        raise ValueError(f"{self.name} takes no files; send JSON")
+
+    def predict_answer(self, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Outputs of batch 1 -> the answer for people: the label and the probability of each."""
+        import numpy as np
+
+        logits = outputs["logits"][0].astype(np.float64)
+        shares = np.exp(logits - logits.max())
+        scores = (shares / shares.sum()).tolist()
+        index = int(self.predictions(outputs)[0])
+        return {"label": self.labels[index], "scores": dict(zip(self.labels, scores, strict=True))}
 
     @abstractmethod
     def plain_body(self) -> type[BaseModel]:

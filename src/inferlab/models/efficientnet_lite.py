@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validat
 
 from inferlab.data.base import DatasetOptions
 from inferlab.models.base import MODELS, FitOptions, Model, PruningHints, TensorSpec
+from inferlab.models.picture_files import PictureFileBody, file_of, grey_picture
 from inferlab.packages import package_file
 
 if TYPE_CHECKING:
@@ -112,6 +113,15 @@ class EfficientNetLite(Model):
             mirrored = random.random(len(pictures)) < 0.5
             pictures[mirrored] = pictures[mirrored, :, ::-1]
         return {"picture": _normalized(pictures, options.picture_sizes_px[epoch])}
+
+    def predict_body(self) -> type[BaseModel]:
+        return PictureFileBody
+
+    def predict_decode(self, body: BaseModel) -> dict[str, np.ndarray]:
+        return self.predict_file(file_of(body))
+
+    def predict_file(self, content: bytes) -> dict[str, np.ndarray]:
+        return self.preprocess({"picture": grey_picture(content, EXAMPLE_SIZE_PX)})
 
     def plain_body(self) -> type[BaseModel]:
         return PictureBody

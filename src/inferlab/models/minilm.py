@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, SerializeAsAny
 
 from inferlab.data.base import DatasetOptions
 from inferlab.models.base import MODELS, FitOptions, Model, PruningHints, TensorSpec
-from inferlab.models.token_ids import PADDING_ID, TokenIdsBody, decode_token_ids
+from inferlab.models.token_ids import PADDING_ID, TextBody, TokenIdsBody, decode_token_ids
 from inferlab.packages import package_file
 
 if TYPE_CHECKING:
@@ -109,6 +109,25 @@ class MiniLM(Model):
     def sample_lengths(self, raw: dict[str, np.ndarray]) -> np.ndarray:
         lengths: np.ndarray = (raw["input_ids"] != PADDING_ID).sum(axis=1)
         return lengths
+
+    def check_inputs(self, inputs: dict[str, np.ndarray]) -> None:
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        if ids.min() < 0 or ids.max() >= VOCABULARY_SIZE:
+            raise ValueError(f"input_ids: {ids.min()} to {ids.max()}; expected ids from 0 to {VOCABULARY_SIZE - 1}")
+        if mask.min() < 0 or mask.max() > 1:
+            raise ValueError(f"attention_mask: {mask.min()} to {mask.max()}; expected 0 or 1")
+
+    def predict_body(self) -> type[BaseModel]:
+        return TextBody
+
+    def predict_decode(self, body: BaseModel) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        if not isinstance(body, TextBody):
+            raise TypeError(f"expected a TextBody, got a {type(body).__name__}")
+        if body.text is not None:
+            return self.preprocess(self.encode_samples({"text": np.array([body.text], dtype=object)}))
+        return self.plain_decode(TokenIdsBody(input_ids=body.input_ids or []))
 
     def plain_body(self) -> type[BaseModel]:
         return TokenIdsBody

@@ -78,5 +78,8 @@ class Noop(Model):
     def plain_decode(self, body: BaseModel) -> dict[str, np.ndarray]:
         return {"input_ids": decode_token_ids(body, SEQUENCE_LENGTH, VOCABULARY_SIZE)}
 
+    def predict_answer(self, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+        return {"embedding": outputs["embedding"][0]}
+
     def plain_answer(self, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
         return {"embedding": outputs["embedding"][0].tolist()}

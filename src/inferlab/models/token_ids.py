@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     import numpy as np
 
 PADDING_ID = 0
+MAX_TEXT_LENGTH = 20_000
+"""Characters; many times what any sequence length here takes."""
 
 
 class TokenIdsBody(BaseModel):
@@ -18,6 +20,23 @@ class TokenIdsBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     input_ids: list[int]
+
+
+class TextBody(BaseModel):
+    """One text, or its token ids."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str | None = Field(default=None, min_length=1, max_length=MAX_TEXT_LENGTH)
+    input_ids: list[int] | None = Field(
+        default=None, description="instead of text, as the model's tokenizer gives them"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> TextBody:
+        if (self.text is None) == (self.input_ids is None):
+            raise ValueError("text: exactly one of text and input_ids is expected")
+        return self
 
 
 def decode_token_ids(body: BaseModel, sequence_length: int, vocabulary_size: int) -> np.ndarray:
@@ -29,9 +48,11 @@ def decode_token_ids(body: BaseModel, sequence_length: int, vocabulary_size: int
     count = len(body.input_ids)
     if not 1 <= count <= sequence_length:
         raise ValueError(f"input_ids: {count} ids are not allowed; allowed: 1 to {sequence_length}")
-    wrong = [token for token in body.input_ids if not 0 <= token < vocabulary_size]
-    if wrong:
-        raise ValueError(f"input_ids: {wrong[0]} is not allowed; allowed: 0 to {vocabulary_size - 1}")
+    low, high = min(body.input_ids), max(body.input_ids)
+    if low < 0 or high >= vocabulary_size:
+        wrong = low if low < 0 else high
+        found = wrong if abs(wrong) < 2**63 else "a number of more than 64 bits"
+        raise ValueError(f"input_ids: {found} is not allowed; allowed: 0 to {vocabulary_size - 1}")
     padded = np.full((1, sequence_length), PADDING_ID, dtype=np.int64)
     padded[0, :count] = body.input_ids
     return padded

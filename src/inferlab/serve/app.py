@@ -1,180 +1,180 @@
-"""inferlab's server: the Open Inference Protocol V2 over FastAPI, in front of batchers."""
+"""inferlab's server: a FastAPI app for everything that is asked now and then, and the hot paths in front of it.
+
+A request of a hot path is found by one look into a dict and answered without FastAPI's routing, solving of parameters
+and middleware, which together take longer than everything else that the server does for it. FastAPI knows these paths
+too, so that /docs and the OpenAPI document describe them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from time import monotonic as clock
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import orjson
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from inferlab import __version__
-from inferlab.errors import InferlabError, UserError, near_match
-from inferlab.serve.batcher import Batcher, ClosedError
-from inferlab.serve.openinference import body_limit, decode_request, encode_response
-from inferlab.serve.tensors import DATATYPES, Spec
-from inferlab.serve.timings import server_timing
+from inferlab.errors import InferlabError, near_match
+from inferlab.serve.access import Access
+from inferlab.serve.answers import ReplyResponse, error_reply, json_reply, send_reply
+from inferlab.serve.infer import infer
+from inferlab.serve.meter import metrics_page
+from inferlab.serve.openapi import INFER, PREDICT, describe
+from inferlab.serve.openinference import VERSION
+from inferlab.serve.platforms import VertexRoutes, instances, invocation
+from inferlab.serve.predict import predict
 
-HEADER_LENGTH = b"inference-header-content-length"
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
 
+    from inferlab.serve.answers import Reply
+    from inferlab.serve.deployment import Deployment
 
-@dataclass(frozen=True)
-class Deployment:
-    """A model behind a batcher, under the name that is in its URL."""
-
-    name: str
-    inputs: Sequence[Spec]
-    outputs: Sequence[Spec]
-    batcher: Batcher
-
-    @property
-    def body_limit_bytes(self) -> int:
-        """Bodies beyond this are refused before they are read to the end."""
-        return body_limit(self.inputs, self.batcher.max_batch_size)
-
-    def metadata(self) -> dict[str, Any]:
-        """The protocol's model metadata; -1 stands for the batch dimension."""
-        return {
-            "name": self.name,
-            "versions": ["1"],
-            "platform": "inferlab",
-            "inputs": [_tensor_metadata(spec) for spec in self.inputs],
-            "outputs": [_tensor_metadata(spec) for spec in self.outputs],
-        }
+Answering = Callable[["Scope", "Receive"], Awaitable["Reply"]]
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository"]
 
 
-def create_app(*deployments: Deployment) -> FastAPI:
-    """An app that serves these deployments; their batchers are started and closed by whoever made them."""
-    app = FastAPI(title="inferlab", version=__version__)
-    served = {deployment.name: deployment for deployment in deployments}
+class Server:
+    """The ASGI app. Batchers are started and closed by whoever made them; `draining` is set by whoever stops it."""
 
-    def find(name: str) -> Deployment:
-        if name not in served:
-            near = near_match(name, served)
-            hint = f"; did you mean {near!r}?" if near else ""
-            raise HTTPException(404, f"unknown model {name[:80]!r}; known: {', '.join(served)}{hint}")
-        return served[name]
-
-    @app.get("/v2")
-    async def server_metadata() -> dict[str, Any]:
-        return {"name": "inferlab", "version": __version__, "extensions": ["binary_tensor_data"]}
-
-    @app.get("/v2/health/live")
-    async def live() -> dict[str, bool]:
-        return {"live": True}
-
-    @app.get("/v2/health/ready")
-    async def ready() -> Response:
-        return _ready(all(deployment.batcher.accepts for deployment in deployments))
-
-    @app.get("/v2/models/{model}")
-    async def model_metadata(model: str) -> dict[str, Any]:
-        return find(model).metadata()
-
-    @app.get("/v2/models/{model}/ready")
-    async def model_ready(model: str) -> Response:
-        return _ready(find(model).batcher.accepts)
-
-    async def infer(request: Request) -> Response:
-        return await _infer(find(request.path_params["model"]), request)
-
-    # Starlette's route, not FastAPI's: parameters and responses of the hot path need no declarations to be solved.
-    app.add_route("/v2/models/{model}/infer", infer, methods=["POST"])
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(UserError, _user_error)
-    app.add_exception_handler(ClosedError, _closed_error)
-    app.add_exception_handler(InferlabError, _server_error)
-    app.add_exception_handler(Exception, _unforeseen_error)
-    return app
-
-
-class RawResponse(Response):
-    """A body and headers that are bytes already."""
-
-    def __init__(self, body: bytes, headers: list[tuple[bytes, bytes]], status_code: int = 200) -> None:
-        self.status_code = status_code
-        self.body = body
-        self.background = None
-        self.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
+    def __init__(
+        self, deployments: Mapping[str, Deployment], access: Access, vertex: VertexRoutes | None = None
+    ) -> None:
+        self.deployments = deployments
+        self.draining = False
+        self._access = access
+        self._vertex = vertex
+        self._hot: dict[str, tuple[Deployment, Answering]] = {}
+        for name, deployment in deployments.items():
+            answer = partial(infer, deployment)
+            self._hot[f"/v2/models/{name}/infer"] = (deployment, answer)
+            self._hot[f"/v2/models/{name}/versions/{VERSION}/infer"] = (deployment, answer)
+            self._hot[f"/predict/{name}"] = (deployment, partial(predict, deployment))
+        first = next(iter(deployments.values()))
+        self._hot["/invocations"] = (first, partial(invocation, first))
+        if vertex is not None:
+            self._hot[vertex.predict] = (first, partial(instances, first))
+        self.app = self._create_app()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body})
+        if scope["type"] != "http":
+            return
+        refusal = self._access.refusal(scope)
+        if refusal is not None:
+            await send_reply(send, refusal)
+            return
+        hot = self._hot.get(scope["path"])
+        if hot is None or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        await send_reply(send, await self._answer(hot, scope, receive))
 
+    @property
+    def ready(self) -> bool:
+        """Whether every deployment has a replica that can take a request now."""
+        return not self.draining and all(deployment.batcher.accepts for deployment in self.deployments.values())
 
-async def _infer(deployment: Deployment, request: Request) -> Response:
-    body = await _read_body(request, deployment.body_limit_bytes)
-    started_s = clock()
-    decoded = decode_request(body, _header_length(request.scope), deployment.inputs)
-    parsed_s = clock()
-    answer = await deployment.batcher.submit(decoded.inputs)
-    answered_s = clock()
-    encoded, headers = encode_response(deployment.name, answer.outputs, decoded)
-    timings = answer.timings._replace(parse_s=parsed_s - started_s, serialize_s=clock() - answered_s)
-    raw_headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    raw_headers.append((b"server-timing", server_timing(timings)))
-    return RawResponse(encoded, raw_headers)
+    async def _answer(self, hot: tuple[Deployment, Answering], scope: Scope, receive: Receive) -> Reply:
+        deployment, answer = hot
+        try:
+            return await answer(scope, receive)
+        except Exception as error:  # noqa: BLE001 (each becomes an answer; those that nobody foresaw are logged)
+            reply = error_reply(error)
+            deployment.meter.failed(reply.status)
+            if self.draining:
+                reply.headers.append((b"connection", b"close"))
+            return reply
 
+    def _find(self, name: str, version: str = VERSION) -> Deployment:
+        if name not in self.deployments:
+            near = near_match(name, self.deployments)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise HTTPException(404, f"unknown model {name[:80]!r}; known: {', '.join(self.deployments)}{hint}")
+        if version != VERSION:
+            raise HTTPException(404, f"unknown version {version[:20]!r} of model {name!r}; known: {VERSION}")
+        return self.deployments[name]
 
-async def _read_body(request: Request, limit_bytes: int) -> bytes:
-    """The body, read no further than the limit. Raises HTTPException 413 beyond it."""
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise HTTPException(400, "the client went away in the middle of its body")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit_bytes:
-            raise HTTPException(413, f"the body is longer than {limit_bytes} bytes, the most that this model takes")
-        if not message.get("more_body", False):
-            return b"".join((*chunks, chunk)) if chunks else chunk
-        chunks.append(chunk)
+    def _create_app(self) -> FastAPI:
+        app = FastAPI(title="inferlab", version=__version__, redoc_url=None)
+        self._add_health(app)
+        self._add_models(app)
+        self._add_hot(app)
 
+        @app.get("/metrics", tags=["operation"], summary="Counts and histograms for Prometheus")
+        async def metrics() -> Response:
+            content, content_type = metrics_page(self.deployments)
+            return Response(content, headers={"content-type": content_type})
 
-def _header_length(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == HEADER_LENGTH:
-            text: str = value.decode("latin-1")
-            return text
-    return None
+        async def error(request: Request, error: Exception) -> Response:
+            return ReplyResponse(error_reply(error))
 
+        for kind in (HTTPException, InferlabError, Exception):
+            app.add_exception_handler(kind, error)
+        describe(app, self.deployments)
+        return app
 
-def _tensor_metadata(spec: Spec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": DATATYPES[spec.dtype], "shape": [-1, *spec.shape]}
+    def _add_health(self, app: FastAPI) -> None:
+        @app.get("/v2/health/live", tags=["health"], summary="Whether the server answers")
+        async def live() -> dict[str, bool]:
+            return {"live": True}
+
+        async def ready() -> Response:
+            return _ready(self.ready)
+
+        routes = ["/v2/health/ready", "/ping", *([self._vertex.health] if self._vertex else [])]
+        for route in dict.fromkeys(routes):
+            summary = "Whether every deployment can take a request now"
+            app.add_api_route(route, ready, methods=["GET"], tags=["health"], summary=summary)
+
+    def _add_models(self, app: FastAPI) -> None:
+        @app.get("/v2", tags=["models"], summary="Server metadata")
+        async def server_metadata() -> dict[str, Any]:
+            return {"name": "inferlab", "version": __version__, "extensions": EXTENSIONS}
+
+        @app.post("/v2/repository/index", tags=["models"], summary="Every deployment and its state")
+        async def index() -> list[dict[str, str]]:
+            return [
+                {"name": name, "version": VERSION, "state": "READY" if deployment.batcher.accepts else "UNAVAILABLE"}
+                for name, deployment in self.deployments.items()
+            ]
+
+        async def metadata(model: str, version: str = VERSION) -> dict[str, Any]:
+            return self._find(model, version).metadata()
+
+        async def config(model: str, version: str = VERSION) -> dict[str, Any]:
+            return self._find(model, version).config()
+
+        async def model_ready(model: str, version: str = VERSION) -> Response:
+            return _ready(not self.draining and self._find(model, version).batcher.accepts)
+
+        for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            app.add_api_route(path, metadata, methods=["GET"], tags=["models"], summary="Model metadata")
+            app.add_api_route(f"{path}/config", config, methods=["GET"], tags=["models"], summary="Configuration")
+            app.add_api_route(f"{path}/ready", model_ready, methods=["GET"], tags=["health"], summary="Readiness")
+
+    def _add_hot(self, app: FastAPI) -> None:
+        """The hot paths as FastAPI knows them: for the document, other methods (405) and unknown names (404)."""
+
+        async def cold(request: Request) -> Response:
+            self._find(request.path_params["model"], request.path_params.get("version", VERSION))
+            return ReplyResponse(await self._answer(self._hot[request.scope["path"]], request.scope, request.receive))
+
+        for path in ("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"):
+            app.add_api_route(path, cold, methods=["POST"], **INFER)
+        for path, hot in self._hot.items():
+            if not path.startswith("/v2/"):
+                app.add_api_route(path, self._endpoint(hot), methods=["POST"], **PREDICT)
+        app.add_api_route("/predict/{model}", cold, methods=["POST"], include_in_schema=False)
+
+    def _endpoint(self, hot: tuple[Deployment, Answering]) -> Callable[[Request], Awaitable[Response]]:
+        async def called(request: Request) -> Response:
+            return ReplyResponse(await self._answer(hot, request.scope, request.receive))
+
+        return called
 
 
 def _ready(ready: bool) -> Response:
-    return _json({"ready": ready}, 200 if ready else 503)
-
-
-def _json(content: dict[str, Any], status_code: int) -> Response:
-    return RawResponse(orjson.dumps(content), [(b"content-type", b"application/json")], status_code)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _json({"error": error.detail}, error.status_code)
-
-
-async def _user_error(request: Request, error: Exception) -> Response:
-    return _json({"error": str(error)}, 400)
-
-
-async def _closed_error(request: Request, error: Exception) -> Response:
-    return _json({"error": str(error)}, 503)
-
-
-async def _server_error(request: Request, error: Exception) -> Response:
-    return _json({"error": str(error)}, 500)
-
-
-async def _unforeseen_error(request: Request, error: Exception) -> Response:
-    return _json({"error": "internal error; the server's log has its traceback"}, 500)
+    return ReplyResponse(json_reply({"ready": ready}, 200 if ready else 503))

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from inferlab.load.block import Block, BlockResult, Phase
-    from inferlab.serve.batcher import Batcher, Tensors
+    from inferlab.serve.batcher import Batcher
     from inferlab.serve.host import Hosted
+    from inferlab.serve.tensors import Tensors
 
 NAN = float("nan")
 
@@ -28,11 +29,12 @@ def serve_direct(connection: Connection, hosted: Hosted) -> None:
     import uvloop
 
     from inferlab.serve.batcher import Batcher
+    from inferlab.serve.in_thread import InThread
 
     keep_freed_memory()
-    batcher = Batcher(hosted.session_factory(), hosted.batching, hosted.max_batch_size)
+    batcher = Batcher([InThread(hosted.session_factory())], hosted.batching, hosted.max_batch_size)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.get_loop().call_soon(batcher.start)
+        runner.run(batcher.start())
         gc.collect()
         gc.freeze()  # as the HTTP server does
         connection.send(None)
@@ -41,7 +43,12 @@ def serve_direct(connection: Connection, hosted: Hosted) -> None:
                 payloads, block = connection.recv()
                 connection.send(runner.run(run_block(batcher, payloads, block, connection.send)))
         finally:
-            runner.run(batcher.close())
+            runner.run(_end(batcher))
+
+
+async def _end(batcher: Batcher) -> None:
+    await batcher.drain()
+    await batcher.close()
 
 
 async def run_block(
@@ -50,7 +57,8 @@ async def run_block(
     """Run a block against a batcher; there is no HTTP, so `http_status` is 0 and the first byte comes with the last."""
 
     async def send(number: int) -> Reply:
-        from inferlab.serve.batcher import BatchTooLargeError, ClosedError, InferenceError
+        from inferlab.serve.batcher import BatchTooLargeError, ClosedError
+        from inferlab.serve.runner import InferenceError
 
         try:
             async with asyncio.timeout(block.timeout_s):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,14 +13,13 @@ from inferlab.child import keep_freed_memory
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from fastapi import FastAPI
-
     from inferlab.models.base import Model
     from inferlab.records import Batching
     from inferlab.serve.session import SessionFactory
 
-KEEP_ALIVE_S = 3600
-"""Idle connections stay: one that the server closes while a request is on its way would be counted as an error."""
+STOP_GRACE_S = 5.0
+BATCH_LIMIT_S = 120.0
+"""A batch that takes longer counts as hung."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,7 @@ class Hosted:
     model: Model
     batching: Batching
     max_batch_size: int
+    cores: tuple[int, ...]
 
 
 def serve_fastapi(connection: Connection, hosted: Hosted) -> None:
@@ -54,66 +52,56 @@ def _run(serving: Coroutine[None, None, None]) -> None:
 
 
 async def _serve_batched(connection: Connection, hosted: Hosted) -> None:
-    from inferlab.serve.app import Deployment, create_app
+    """The session runs in a process of its own, on the same cores."""
+    from inferlab.serve.access import Access
+    from inferlab.serve.app import Server
     from inferlab.serve.batcher import Batcher
+    from inferlab.serve.deployment import Deployment
+    from inferlab.serve.layout import Layout
+    from inferlab.serve.replica import Replica, ReplicaSettings
+    from inferlab.serve.running import listen, serve_until
 
-    batcher = Batcher(hosted.session_factory(), hosted.batching, hosted.max_batch_size)
-    batcher.start()
-    try:
-        app = create_app(Deployment(hosted.model.name, hosted.model.inputs, hosted.model.outputs, batcher))
-        gc.collect()
-        gc.freeze()  # the model's objects live as long as the process: no collection need look at them
-        await _serve(app, connection)
-    finally:
-        await batcher.close()
+    model = hosted.model
+    layout = Layout.of(model.inputs, model.outputs, hosted.max_batch_size)
+    settings = ReplicaSettings(f"replica of {model.name}", hosted.session_factory, layout, hosted.cores, BATCH_LIMIT_S)
+    batcher = Batcher([Replica(settings)], hosted.batching, hosted.max_batch_size)
+    server = Server({model.name: Deployment(model.name, model, batcher)}, Access(None))
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+
+        def listening() -> None:
+            gc.collect()
+            gc.freeze()  # what is there now lives as long as the process: no collection need look at it
+            connection.send(port)
+
+        await serve_until(server, listener, _closed(connection), listening, grace_s=STOP_GRACE_S, linger_s=0)
 
 
 async def _serve_plain(connection: Connection, hosted: Hosted) -> None:
     from inferlab.serve.plain_app import create_plain_app
+    from inferlab.serve.running import Uvicorn, listen, uvicorn_config
 
     session = hosted.session_factory()
-    try:
-        await _serve(create_plain_app(hosted.model, session), connection)
-    finally:
-        session.close()
+    closed = _closed(connection)
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        http = Uvicorn(uvicorn_config(create_plain_app(hosted.model, session)), lambda: connection.send(port))
+        serving = asyncio.create_task(http.serve(sockets=[listener]))
+        try:
+            await closed.wait()
+        finally:
+            http.should_exit = True
+            await serving
+            session.close()
 
 
-async def _serve(app: FastAPI, connection: Connection) -> None:
-    """Serve until the pipe is closed; what was accepted is answered first."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        """Tells the parent when it listens, and leaves signals alone: the parent decides."""
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            connection.send(listener.getsockname()[1])
-
-    # One set-up for every HTTP path, so that they differ by their apps alone.
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
-    server = Server(config)
+def _closed(connection: Connection) -> asyncio.Event:
+    """Is set when the parent closes the pipe; it sends nothing more, so readable means closed."""
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
 
     def end() -> None:
         loop.remove_reader(connection.fileno())
-        server.should_exit = True
+        closed.set()
 
-    loop = asyncio.get_running_loop()
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        loop.add_reader(connection.fileno(), end)  # the parent sends nothing more: readable means closed
-        await server.serve(sockets=[listener])
+    loop.add_reader(connection.fileno(), end)
+    return closed

@@ -9,7 +9,7 @@ header `Inference-Header-Content-Length` says how long the JSON is; without it t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -30,6 +30,8 @@ from inferlab.serve.tensors import (
 HEADER_LENGTH = "Inference-Header-Content-Length"
 ALIGNMENT_BYTES = 16
 """Of the first binary tensor in a body: what memory is aligned to in any case."""
+VERSION = "1"
+"""Of every model: a deployment has one."""
 JSON_BYTES_PER_ELEMENT = 25
 """The longest element in JSON: a float64 of 17 digits with its signs, exponent and comma."""
 JSON_HEADER_BYTES = 65536
@@ -73,7 +75,9 @@ def encode_request(
     return _join(orjson.dumps(header, option=orjson.OPT_SERIALIZE_NUMPY), chunks)
 
 
-def encode_response(model_name: str, outputs: Tensors, request: InferRequest) -> tuple[bytes, dict[str, str]]:
+def encode_response(
+    model_name: str, outputs: Tensors, request: InferRequest, parameters: Mapping[str, float]
+) -> tuple[bytes, dict[str, str]]:
     """(body, headers) of the response to `request`. Raises ProtocolError where it wants an output that is not there.
 
     JSON has no NaN and no infinity; where an output may hold them, clients ask for binary tensors.
@@ -84,9 +88,10 @@ def encode_response(model_name: str, outputs: Tensors, request: InferRequest) ->
                 raise _unknown(f"outputs[{index}].name", name, outputs)
         outputs = {name: outputs[name] for name in request.outputs}
     binary = frozenset(outputs) if request.all_binary else request.binary
-    header: dict[str, Any] = {"model_name": model_name}
+    header: dict[str, Any] = {"model_name": model_name, "model_version": VERSION}
     if request.id is not None:
         header["id"] = request.id
+    header["parameters"] = parameters
     header["outputs"], chunks = encode_tensors(outputs, binary)
     return _join(orjson.dumps(header, option=orjson.OPT_SERIALIZE_NUMPY), chunks)
 

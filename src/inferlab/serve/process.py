@@ -44,7 +44,7 @@ class ServerProcess:
         self.kind = kind
         self.model = model
         self.cores = tuple(cores)
-        self._hosted = Hosted(session_factory, model, batching, max_batch_size)
+        self._hosted = Hosted(session_factory, model, batching, max_batch_size, self.cores)
         self._what = f"{kind} server of {model.name}"
         self._child: Child | None = None
         self._ready = False

@@ -78,6 +78,8 @@ def decode_tensor(
     value = _in_shape(np.frombuffer(rest[:expected], dtype), shape, where)
     if found == "BOOL" and value.view(np.uint8).max(initial=0) > 1:
         raise ProtocolError(where, "a byte that is neither 0 nor 1", "BOOL")
+    if datatype is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise ProtocolError(where, "a value that is not finite", f"finite {found}")
     # Engines read whole elements from their own addresses; the sender's JSON decides where the bytes lie.
     return (value if value.flags.aligned else value.copy()), rest[expected:]
 

@@ -11,12 +11,23 @@ class Timings(NamedTuple):
     queue_s: float
     """Waiting for the session."""
     batch_s: float
-    """Putting requests together."""
+    """Putting requests together, and handing the batch to the session's process and back."""
     infer_s: float
     """In the session."""
     serialize_s: float
     """Tensors to body."""
     batch_size: int
+
+
+def as_parameters(timings: Timings) -> dict[str, float]:
+    """What an answer's own parameters can say: all but how long it takes to write them."""
+    return {
+        "parse_s": timings.parse_s,
+        "queue_s": timings.queue_s,
+        "batch_s": timings.batch_s,
+        "infer_s": timings.infer_s,
+        "batch_size": timings.batch_size,
+    }
 
 
 def server_timing(timings: Timings) -> bytes:

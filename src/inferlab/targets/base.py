@@ -7,9 +7,10 @@ A target says whether it is here (`probe`), what it can do (`supports`), builds 
 from __future__ import annotations
 
 import importlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -55,6 +56,20 @@ class Built:
     batch_sizes: tuple[int, ...]
     operators: OperatorEvidence
     versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a process that runs a session belongs."""
+
+    cpu_cores: tuple[int, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    """What tells the engine which part of the device is its own; read before the engine is imported."""
+
+
+def everywhere(environment: dict[str, str]) -> Placement:
+    """A process on every CPU core that this one may use."""
+    return Placement(tuple(sorted(os.sched_getaffinity(0))), environment)
 
 
 class Target(ABC):
@@ -107,6 +122,10 @@ class Target(ABC):
     def provenance(self) -> Provenance:
         """`hardware` where every module of the engine belongs to its distribution, else `fake`. Imports the engine."""
         return "hardware" if all(_owned(module, owner) for module, owner in self.engine.items()) else "fake"
+
+    def placement(self, cores: tuple[int, ...]) -> Placement:
+        """The process of a session on these cores of the device; on a CPU they are the process's own."""
+        return Placement(cores)
 
     def versions(self) -> dict[str, str]:
         """Versions of the engine's distributions; where one is not installed, what its module calls itself."""

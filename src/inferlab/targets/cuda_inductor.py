@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferlab.records import Accelerator, ArtifactRecord, Precision
-from inferlab.targets.base import TARGETS, Availability, Built, Target, installed_version
+from inferlab.targets.base import TARGETS, Availability, Built, Placement, Target, everywhere, installed_version
 from inferlab.targets.batching import compiled_size, padded
 from inferlab.targets.operators import OperatorEvidence, compute_operators
 from inferlab.targets.source import Source
@@ -53,6 +53,9 @@ class CudaInductor(Target):
     def accelerators(self) -> tuple[Accelerator, ...]:
         count, _ = _count_devices()
         return tuple(_describe(index) for index in range(count))
+
+    def placement(self, cores: tuple[int, ...]) -> Placement:
+        return everywhere({"CUDA_VISIBLE_DEVICES": ",".join(map(str, cores))})
 
     def supports(self, precision: Precision) -> str | None:
         return REFUSED.get(precision)

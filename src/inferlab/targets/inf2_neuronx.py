@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferlab.records import Accelerator, ArtifactRecord, Precision
-from inferlab.targets.base import TARGETS, Availability, Built, Target, installed_version
+from inferlab.targets.base import TARGETS, Availability, Built, Placement, Target, everywhere, installed_version
 from inferlab.targets.batching import compiled_size, padded
 from inferlab.targets.operators import OperatorEvidence, compute_operators, has_attention
 from inferlab.targets.source import Source
@@ -74,6 +74,9 @@ class Inf2NeuronX(Target):
             )
             for device in devices
         )
+
+    def placement(self, cores: tuple[int, ...]) -> Placement:
+        return everywhere({"NEURON_RT_VISIBLE_CORES": ",".join(map(str, cores))})
 
     def supports(self, precision: Precision) -> str | None:
         return REFUSED.get(precision)

@@ -57,6 +57,31 @@ class FakeFactory:
         return FakeSession(self.delay_s, fails_on=self.fails_on)
 
 
+class FakeLogitsSession(FakeSession):
+    """A classifier whose logits follow from the mean of an input."""
+
+    def __init__(self, name: str, classes: int) -> None:
+        super().__init__()
+        self._name = name
+        self._classes = classes
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        value = inputs[self._name]
+        means = value.reshape(len(value), -1).mean(axis=1, dtype=np.float32)
+        return {"logits": np.sin(means[:, None] * np.arange(1, self._classes + 1, dtype=np.float32))}
+
+
+@dataclass(frozen=True)
+class FakeLogitsFactory:
+    """Makes a FakeLogitsSession for the input `name`."""
+
+    name: str
+    classes: int
+
+    def __call__(self) -> FakeLogitsSession:
+        return FakeLogitsSession(self.name, self.classes)
+
+
 @dataclass(frozen=True)
 class ThreadedFactory:
     """Starts threads as it loads, as engines do."""

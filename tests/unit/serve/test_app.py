@@ -62,8 +62,36 @@ def test_an_answer_says_where_its_time_went(connection: http.client.HTTPConnecti
     assert sum(timings[:5]) > 0
 
 
+def test_an_answer_says_in_its_parameters_where_its_time_went(connection: http.client.HTTPConnection) -> None:
+    status, answer = ask_json(
+        connection, "POST", INFER, encode_request(payload(1), binary=False, binary_outputs=False)[0]
+    )
+    assert status == 200
+    assert list(answer["parameters"]) == ["parse_s", "queue_s", "batch_s", "infer_s", "batch_size"]
+    assert answer["parameters"]["batch_size"] == 1
+    assert 0 < answer["parameters"]["parse_s"] < 10
+    assert answer["model_version"] == "1"
+
+
+def test_versioned_paths_and_configuration(connection: http.client.HTTPConnection) -> None:
+    body = encode_request(payload(2), binary=False, binary_outputs=False)[0]
+    assert ask_json(connection, "POST", "/v2/models/noop/versions/1/infer", body)[0] == 200
+    assert ask_json(connection, "GET", "/v2/models/noop/versions/1/ready") == (200, {"ready": True})
+    assert ask_json(connection, "GET", "/v2/models/noop/versions/1") == ask_json(connection, "GET", "/v2/models/noop")
+    status, config = ask_json(connection, "GET", "/v2/models/noop/config")
+    assert status == 200
+    assert config["max_batch_size"] == 8
+    assert config["input"] == [{"name": "input_ids", "data_type": "TYPE_INT64", "dims": [128]}]
+    assert config["output"] == [{"name": "embedding", "data_type": "TYPE_FP32", "dims": [384]}]
+    assert ask_json(connection, "POST", "/v2/repository/index") == (
+        200,
+        [{"name": "noop", "version": "1", "state": "READY"}],
+    )
+
+
 def test_metadata_and_health(connection: http.client.HTTPConnection) -> None:
-    assert ask_json(connection, "GET", "/v2")[1]["extensions"] == ["binary_tensor_data"]
+    extensions = ask_json(connection, "GET", "/v2")[1]["extensions"]
+    assert extensions == ["binary_tensor_data", "model_configuration", "model_repository"]
     assert ask_json(connection, "GET", "/v2/health/live") == (200, {"live": True})
     assert ask_json(connection, "GET", "/v2/health/ready") == (200, {"ready": True})
     assert ask_json(connection, "GET", "/v2/models/noop/ready") == (200, {"ready": True})
@@ -81,6 +109,10 @@ GOOD, GOOD_HEADERS = encode_request(payload(1))
     [
         ("POST", "/v2/models/nop/infer", b"{}", 404, "unknown model 'nop'; known: noop; did you mean 'noop'?"),
         ("GET", "/v2/models/other", None, 404, "unknown model 'other'"),
+        ("POST", "/v2/models/nop/versions/1/infer", b"{}", 404, "unknown model 'nop'"),
+        ("POST", "/v2/models/noop/versions/2/infer", b"{}", 404, "unknown version '2' of model 'noop'; known: 1"),
+        ("GET", "/v2/models/noop/versions/9", None, 404, "unknown version '9'"),
+        ("POST", "/predict/nop", b"{}", 404, "unknown model 'nop'"),
         ("GET", "/nowhere", None, 404, "Not Found"),
         ("GET", INFER, None, 405, "Method Not Allowed"),
         ("POST", INFER, b"", 400, "body: not JSON"),

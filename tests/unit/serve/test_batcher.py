@@ -1,7 +1,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +10,17 @@ import uvloop
 
 from inferlab.errors import UserError
 from inferlab.records import Batching
-from inferlab.serve.batcher import Batcher, BatchTooLargeError, ClosedError, InferenceError
+from inferlab.serve.batcher import (
+    Batcher,
+    BatchTooLargeError,
+    ClosedError,
+    DeadlineError,
+    GoneError,
+    QueueFullError,
+)
+from inferlab.serve.in_thread import InThread
+from inferlab.serve.runner import InferenceError, Listener, Ran, ReplicaLostError, Runner
+from inferlab.serve.tensors import Tensors
 from serve.sessions import FakeSession, payload
 
 T = TypeVar("T")
@@ -40,11 +50,12 @@ def run(
     session: FakeSession, use: Callable[[Batcher], Awaitable[T]], batching: Batching = "dynamic", most: int = 8
 ) -> T:
     async def main() -> T:
-        batcher = Batcher(session, batching, most)
-        batcher.start()
+        batcher = Batcher([InThread(session)], batching, most)
+        await batcher.start()
         try:
             return await use(batcher)
         finally:
+            await batcher.drain()
             await batcher.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -202,16 +213,16 @@ def test_outputs_of_the_wrong_length_are_an_error_and_nobody_gets_somebody_elses
     run(Short(), use)
 
 
-def test_close_answers_what_waits_then_refuses_and_closes_the_session() -> None:
+def test_draining_answers_what_waits_and_refuses_more_then_the_session_is_closed() -> None:
     session = GatedSession()
 
     async def main() -> None:
-        batcher = Batcher(session, "none", 8)
-        batcher.start()
+        batcher = Batcher([InThread(session)], "none", 8)
+        await batcher.start()
         assert batcher.accepts
         futures = [batcher.submit(payload(value)) for value in range(3)]
         await session.busy()
-        closing = asyncio.create_task(batcher.close())
+        closing = asyncio.create_task(batcher.drain())
         await asyncio.sleep(0)
         assert not batcher.accepts
         with pytest.raises(ClosedError, match="shutting down"):
@@ -219,6 +230,8 @@ def test_close_answers_what_waits_then_refuses_and_closes_the_session() -> None:
         session.gate.release(10)
         await closing
         assert all(future.done() for future in futures)
+        await batcher.drain()
+        await batcher.close()
         await batcher.close()
 
     asyncio.run(main())
@@ -275,7 +288,7 @@ def test_sizes_that_cannot_be_are_refused() -> None:
 
     run(FakeSession(), use)
     with pytest.raises(UserError, match="max_batch_size is 0"):
-        Batcher(FakeSession(), "dynamic", 0)
+        Batcher([], "dynamic", 0)
 
 
 def test_queue_time_is_the_wait_for_the_session() -> None:
@@ -291,3 +304,183 @@ def test_queue_time_is_the_wait_for_the_session() -> None:
         assert (await second).timings.queue_s >= 0.02
 
     run(session, use)
+
+
+class ByHand(Runner):
+    """Keeps its batches until the test says what comes of them."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self._requests: list[Tensors] = []
+        self.listener: Listener
+
+    async def start(self, listener: Listener) -> None:
+        self.listener = listener
+        listener.up(self)
+
+    def run(self, requests: Sequence[Tensors], items: int) -> None:
+        assert items == sum(len(request["input_ids"]) for request in requests)
+        self._requests = list(requests)
+        self.batches.append([int(row[0]) for request in requests for row in request["input_ids"]])
+
+    def finish(self, infer_s: float = 0.0) -> None:
+        """The session is done with the batch."""
+        outputs = [{"embedding": request["input_ids"]} for request in self._requests]
+        self.listener.ran(self, Ran(outputs, 0.0, infer_s))
+
+    def lose(self) -> None:
+        """The process is gone."""
+        self.listener.down(self)
+        self.listener.ran(self, ReplicaLostError("replica ended"))
+
+    async def close(self) -> None:
+        pass
+
+
+def by_hand(
+    use: Callable[[Batcher, list[ByHand]], Awaitable[None]], runners: int = 1, most: int = 4, queue_limit: int = 100
+) -> None:
+    async def main() -> None:
+        hands = [ByHand() for _ in range(runners)]
+        batcher = Batcher(hands, "dynamic", most, queue_limit)
+        await batcher.start()
+        await use(batcher, hands)
+        await batcher.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+async def turn() -> None:
+    """Let the loop do what is due."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+def test_idle_runners_share_what_waits() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        futures = [batcher.submit(payload(value)) for value in range(6)]
+        await turn()
+        assert [hand.batches for hand in hands] == [[[0, 1]], [[2, 3]], [[4, 5]]]
+        for hand in hands:
+            hand.finish()
+        assert [(await future).outputs["embedding"][0, 0] for future in futures] == list(range(6))
+
+    by_hand(use, runners=3)
+
+
+def test_what_waits_beyond_the_limit_is_refused_with_the_time_to_come_back() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        first = batcher.submit(payload(0))
+        await turn()
+        hands[0].finish(infer_s=0.5)
+        await first
+        running = batcher.submit(payload(0))
+        await turn()
+        waiting = [batcher.submit(payload(value)) for value in range(6)]
+        assert not batcher.full
+        with pytest.raises(QueueFullError, match="6 items wait already"):
+            batcher.submit(payload(9, 3))
+        waiting.append(batcher.submit(payload(9, 2)))
+        assert batcher.full
+        with pytest.raises(QueueFullError) as error:
+            batcher.admit()
+        assert error.value.retry_after_s == pytest.approx(2 * 0.5)
+        for _ in range(3):
+            hands[0].finish()
+            await turn()
+        await asyncio.gather(running, *waiting)
+        assert batcher.waiting == 0
+
+    by_hand(use, queue_limit=8)
+
+
+def test_a_deadline_that_passes_in_the_queue_is_told_then_and_the_request_is_never_run() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        running = batcher.submit(payload(0))
+        await turn()
+        now_s = time.monotonic()
+        late = [batcher.submit(payload(value), now_s + after_s) for value, after_s in ((1, 0.05), (2, 0.02), (3, 60.0))]
+        for future in late[1], late[0]:
+            with pytest.raises(DeadlineError):
+                await asyncio.wait_for(future, 5)
+        assert time.monotonic() - now_s >= 0.05
+        hands[0].finish()
+        await running
+        await turn()
+        assert hands[0].batches == [[0], [3]]
+        hands[0].finish()
+        await late[2]
+
+    by_hand(use)
+
+
+def test_a_request_whose_batch_would_end_too_late_is_not_run() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        first = batcher.submit(payload(0))
+        await turn()
+        hands[0].finish(infer_s=10.0)
+        await first
+        with pytest.raises(DeadlineError):
+            await batcher.submit(payload(1), time.monotonic() + 5.0)
+        in_time = batcher.submit(payload(2), time.monotonic() + 15.0)
+        await turn()
+        assert hands[0].batches == [[0], [2]]
+        hands[0].finish()
+        await in_time
+
+    by_hand(use)
+
+
+def test_a_request_whose_client_has_gone_is_not_run_and_those_behind_it_are() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        running = batcher.submit(payload(0))
+        await turn()
+        gone = [batcher.submit(payload(value), gone=lambda: True) for value in range(1, 6)]
+        kept = batcher.submit(payload(6), gone=lambda: False)
+        hands[0].finish()
+        await running
+        for future in gone:
+            with pytest.raises(GoneError):
+                await future
+        assert hands[0].batches == [[0], [6]]
+        hands[0].finish()
+        await kept
+
+    by_hand(use)
+
+
+def test_only_the_requests_of_a_lost_runner_fail_and_it_is_fed_again_when_it_is_up() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        futures = [batcher.submit(payload(value)) for value in range(4)]
+        await turn()
+        waiting = batcher.submit(payload(9))
+        hands[0].lose()
+        assert batcher.accepts
+        assert batcher.runners_up == 1
+        for future in futures[:2]:
+            with pytest.raises(ReplicaLostError, match="replica ended"):
+                await future
+        hands[1].lose()
+        assert not batcher.accepts
+        await turn()
+        assert not waiting.done()
+        hands[0].listener.up(hands[0])
+        assert batcher.accepts
+        assert hands[0].batches == [[0, 1], [9]]
+        hands[0].finish()
+        await waiting
+        await asyncio.gather(*futures, return_exceptions=True)
+
+    by_hand(use, runners=2)
+
+
+def test_what_is_not_answered_when_it_closes_fails() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        futures = [batcher.submit(payload(value)) for value in range(6)]
+        await turn()
+        await batcher.close()
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        assert all(isinstance(result, ClosedError) for result in results)
+
+    by_hand(use)

@@ -7,6 +7,7 @@ from inferlab.load.arrivals import ConstantArrivals
 from inferlab.load.block import Block, BlockResult, ClosedLoad, OpenLoad, Phase
 from inferlab.serve.batcher import Batcher
 from inferlab.serve.direct import run_block
+from inferlab.serve.in_thread import InThread
 from serve.sessions import FakeSession, payload
 
 PAYLOADS = (payload(1), payload(2), payload(3))
@@ -14,11 +15,12 @@ PAYLOADS = (payload(1), payload(2), payload(3))
 
 def run(session: FakeSession, block: Block, phases: list[Phase] | None = None) -> BlockResult:
     async def main() -> BlockResult:
-        batcher = Batcher(session, "dynamic", 4)
-        batcher.start()
+        batcher = Batcher([InThread(session)], "dynamic", 4)
+        await batcher.start()
         try:
             return await run_block(batcher, PAYLOADS, block, [].append if phases is None else phases.append)
         finally:
+            await batcher.drain()
             await batcher.close()
 
     return asyncio.run(main())

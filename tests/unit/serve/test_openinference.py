@@ -69,7 +69,7 @@ def test_requests_go_there_and_back(
 @given(models_and_inputs(), st.booleans())
 def test_responses_go_there_and_back(model: tuple[tuple[Spec, ...], Tensors], binary: bool) -> None:
     _, outputs = model
-    body, headers = encode_response("m", outputs, InferRequest({}, id="7", all_binary=binary))
+    body, headers = encode_response("m", outputs, InferRequest({}, id="7", all_binary=binary), {"queue_s": 0.5})
     decoded = decode_response(body, headers.get(HEADER_LENGTH))
     assert (decoded.model_name, decoded.id) == ("m", "7")
     for name, value in outputs.items():
@@ -158,7 +158,7 @@ def test_outputs_come_as_each_was_wished_for() -> None:
     wishes = [{"name": "b", "parameters": {"binary_data": True}}, {"name": "a"}]
     request = decode_request(message(outputs=wishes), None, SPECS)
     outputs = {name: np.arange(3, dtype=np.float32) for name in ("a", "b", "c")}
-    body, headers = encode_response("m", outputs, request)
+    body, headers = encode_response("m", outputs, request, {})
     header = json.loads(body[: int(headers[HEADER_LENGTH])])
     assert [(item["name"], "data" in item) for item in header["outputs"]] == [("b", False), ("a", True)]
 
@@ -172,7 +172,7 @@ def test_binary_data_output_is_the_default_that_an_output_may_refuse() -> None:
 def test_an_output_that_the_model_does_not_have_is_named() -> None:
     request = decode_request(message(outputs=[{"name": "logit"}]), None, SPECS)
     with pytest.raises(ProtocolError, match=r"outputs\[0\]\.name.*did you mean 'logits'"):
-        encode_response("m", {"logits": np.zeros(1)}, request)
+        encode_response("m", {"logits": np.zeros(1)}, request, {})
 
 
 def test_the_first_binary_tensor_is_aligned_in_the_body() -> None:

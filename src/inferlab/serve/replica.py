@@ -1,0 +1,265 @@
+"""A session in a process of its own: fed through shared memory, watched, and replaced when it fails.
+
+A batch costs one short message each way. Its tensors are copied once into the memory, where the session reads them, and
+once out of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic as clock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inferlab.child import HANDSHAKE_TIMEOUT_S, Child, keep_freed_memory, stop_all
+from inferlab.errors import InferlabError, MeasurementError
+from inferlab.serve.runner import InferenceError, Listener, Ran, ReplicaLostError, Runner, parts_of
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from inferlab.serve.layout import Layout
+    from inferlab.serve.session import Session, SessionFactory
+    from inferlab.serve.tensors import Tensors
+
+ORDER = struct.Struct("<I")
+"""To the replica: run so many items."""
+REPORT = struct.Struct("<dI")
+"""From the replica: seconds in the session, and 0, or how many bytes of an exception's text follow. Both go through
+the child's pipe as they are, since multiprocessing's framing costs as much as everything else that a batch does."""
+ERROR_BYTES = 2000
+"""The longest text of a session's exception that is passed on."""
+STOP_GRACE_S = 2.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
+"""Between attempts to replace a replica that does not even start, doubling."""
+
+log = logging.getLogger("inferlab.serve")
+
+
+@dataclass(frozen=True)
+class ReplicaSettings:
+    """What a replica runs, and where; `batch_limit_s` is when a batch counts as hung."""
+
+    what: str
+    session_factory: SessionFactory
+    layout: Layout
+    cores: tuple[int, ...]
+    batch_limit_s: float
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Replica(Runner):
+    """Owns a child process, and starts another where that one raises, hangs, ends or does not start."""
+
+    def __init__(self, settings: ReplicaSettings) -> None:
+        self._settings = settings
+        self._memory = settings.layout.create()
+        self._inputs, self._outputs = settings.layout.tensors(self._memory)
+        self._child: Child | None = None
+        self._loading = False
+        self._sizes: list[int] | None = None
+        """Items of each request of the batch that runs."""
+        self._begun_s = 0.0
+        self._pipe = -1
+        self._watch: asyncio.TimerHandle | None = None
+        self._failures = 0
+        self._replacing: asyncio.Task[None] | None = None
+        self._closed = False
+        self._started: asyncio.Future[None]
+        self._loop: asyncio.AbstractEventLoop
+        self._listener: Listener
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, None while there is no process."""
+        return None if self._child is None else self._child.pid
+
+    async def start(self, listener: Listener) -> None:
+        self._loop, self._listener = asyncio.get_running_loop(), listener
+        self._started = self._loop.create_future()
+        self._spawn()
+        await self._started
+
+    def run(self, requests: Sequence[Tensors], items: int) -> None:
+        self._begun_s = clock()
+        self._sizes = sizes = [len(next(iter(request.values()))) for request in requests]
+        for name, place in self._inputs.items():
+            start = 0
+            for request, size in zip(requests, sizes, strict=True):
+                place[start : start + size] = request[name]
+                start += size
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._settings.batch_limit_s, self._look)
+        try:
+            os.write(self._pipe, ORDER.pack(items))
+        except OSError:
+            # Not here: whoever gave the batch expects to be told after this call.
+            self._loop.call_soon(self._lost, "ended")
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._replacing is not None:
+            self._replacing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._replacing
+        child = self._detach()
+        if child is not None:
+            await asyncio.to_thread(stop_all, [child], STOP_GRACE_S)
+        os.close(self._memory)
+
+    def _spawn(self) -> None:
+        settings = self._settings
+        try:
+            self._child = Child(
+                settings.what,
+                run_batches,
+                (settings.session_factory, settings.layout, self._memory),
+                settings.cores,
+                pass_fds=(self._memory,),
+                environment=settings.environment,
+            )
+        except (InferlabError, OSError) as error:
+            self._replace(ReplicaLostError(f"{settings.what} could not start: {error}"))
+            return
+        self._loading = True
+        self._pipe = self._child.fileno()
+        self._loop.add_reader(self._pipe, self._on_message)
+        self._watch = self._loop.call_later(HANDSHAKE_TIMEOUT_S, self._lost, "did not load in time")
+
+    def _on_message(self) -> None:
+        """The child has something to say, or its end of the pipe is closed."""
+        if self._loading:
+            self._on_loaded()
+            return
+        try:
+            report = os.read(self._pipe, REPORT.size)
+            infer_s, length = REPORT.unpack(report)
+            text = os.read(self._pipe, length).decode(errors="replace") if length else ""
+        except (OSError, struct.error):  # nothing, or a part, is what is left of a process that has ended
+            self._lost("ended")
+        else:
+            self._on_batch(infer_s, text)
+
+    def _on_loaded(self) -> None:
+        assert self._child is not None
+        try:
+            self._child.receive(0, "loading")
+        except InferlabError as error:
+            self._replace(error)
+            return
+        self._loading = False
+        self._unwatch()
+        if not self._started.done():
+            self._started.set_result(None)
+        self._listener.up(self)
+
+    def _on_batch(self, infer_s: float, error: str) -> None:
+        sizes, self._sizes = self._sizes, None
+        assert sizes is not None
+        if error:
+            self._replace(InferenceError(f"the session failed on a batch of {len(sizes)} requests: {error}"))
+            return
+        items = sum(sizes)
+        parts = parts_of({name: place[:items].copy() for name, place in self._outputs.items()}, sizes)
+        self._failures = 0
+        self._listener.ran(self, Ran(parts, clock() - self._begun_s - infer_s, infer_s))
+
+    def _lost(self, how: str) -> None:
+        if self._closed or self._replacing is not None:
+            return
+        self._replace(ReplicaLostError(f"{self._settings.what} {how}"))
+
+    def _replace(self, error: InferlabError) -> None:
+        """Tell of the end of this process and start the next, which needs its cores and device to be free."""
+        child = self._detach()
+        if not self._started.done():
+            # What never loaded is not worth another try: whoever starts it shall know why.
+            if child is not None:
+                child.kill()
+            self._started.set_exception(error)
+            return
+        log.error("%s; it is replaced", error)
+        had_batch, self._sizes = self._sizes is not None or isinstance(error, InferenceError), None
+        self._replacing = self._loop.create_task(self._start_again(child))
+        self._listener.down(self)
+        if had_batch:
+            self._listener.ran(self, error)
+
+    async def _start_again(self, child: Child | None) -> None:
+        if child is not None:
+            await asyncio.to_thread(child.kill)
+        if self._failures:
+            await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** (self._failures - 1), LONGEST_PAUSE_S))
+        self._failures += 1
+        self.restarts += 1
+        self._replacing = None
+        self._spawn()
+
+    def _detach(self) -> Child | None:
+        self._unwatch()
+        child, self._child = self._child, None
+        if child is not None:
+            self._loop.remove_reader(child.fileno())
+        return child
+
+    def _look(self) -> None:
+        """Is the batch that runs too old? One timer looks now and then, where one for each batch would cost more."""
+        self._watch = None
+        if self._sizes is None:
+            return
+        left_s = self._begun_s + self._settings.batch_limit_s - clock()
+        if left_s <= 0:
+            self._lost("hung")
+        else:
+            self._watch = self._loop.call_later(left_s, self._look)
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+
+def run_batches(connection: Connection, session_factory: SessionFactory, layout: Layout, descriptor: int) -> None:
+    """The child: load the session, then run what lies in the memory at each message, until the pipe is closed.
+
+    The first batches, of the smallest and the largest size, are run before it reports: engines prepare in them.
+    """
+    keep_freed_memory()
+    session = session_factory()
+    inputs, outputs = layout.tensors(descriptor)
+    for items in {1, layout.items}:
+        # Zeroes, and not what lies in the memory: that may be the batch which ended the process before this one.
+        session.run({name: np.zeros_like(place[:items]) for name, place in inputs.items()})
+    gc.collect()
+    gc.freeze()  # the model's objects live as long as the process: no collection need look at them
+    connection.send(None)
+    pipe = connection.fileno()
+    while order := os.read(pipe, ORDER.size):
+        (items,) = ORDER.unpack(order)
+        os.write(pipe, _run_one(session, inputs, outputs, items))
+
+
+def _run_one(session: Session, inputs: Tensors, outputs: Tensors, items: int) -> bytes:
+    """The report of a batch."""
+    begun_s = clock()
+    try:
+        found = session.run({name: place[:items] for name, place in inputs.items()})
+        infer_s = clock() - begun_s
+        for name, place in outputs.items():
+            if found[name].shape != (items, *place.shape[1:]):
+                raise MeasurementError(f"output {name!r} has shape {found[name].shape} for a batch of {items}")
+            place[:items] = found[name]
+    except Exception as error:  # noqa: BLE001 (whatever it is, the server answers it and replaces this process)
+        text = repr(error).encode(errors="replace")[:ERROR_BYTES]
+        return REPORT.pack(0.0, len(text)) + text
+    return REPORT.pack(infer_s, 0)

@@ -1,0 +1,133 @@
+"""Running the app under uvicorn: until a signal or a closed pipe, and then until what was accepted is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from inferlab.serve.bounded_http import BoundedHttp
+
+if TYPE_CHECKING:
+    from inferlab.serve.app import Server
+
+KEEP_ALIVE_S = 3600
+"""Idle connections stay: one that the server closes while a request is on its way would be counted as an error."""
+LINGER_S = 0.5
+"""How long a draining server goes on answering 503, so that clients with open connections hear of it."""
+BACKLOG = 2048
+
+log = logging.getLogger("inferlab.serve")
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files as uvicorn takes them."""
+
+    certificate: str
+    key: str
+
+
+class Uvicorn(uvicorn.Server):
+    """Tells when it listens, and leaves signals to whoever runs it."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
+
+
+def uvicorn_config(app: Any, tls: Tls | None = None) -> uvicorn.Config:
+    """One set-up for every HTTP path, so that they differ by their apps alone."""
+    return uvicorn.Config(
+        app,
+        http=BoundedHttp,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        ssl_certfile=None if tls is None else tls.certificate,
+        ssl_keyfile=None if tls is None else tls.key,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound; port 0 takes a free one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+async def serve_until(
+    server: Server,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    listening: Callable[[], None],
+    grace_s: float,
+    linger_s: float = LINGER_S,
+    tls: Tls | None = None,
+) -> bool:
+    """Load every replica, then serve until `stop` is set; then answer what was accepted, and others with 503.
+
+    Returns whether all that was accepted was answered within `grace_s`. Raises what a replica raises that does not
+    load.
+    """
+    batchers = [deployment.batcher for deployment in server.deployments.values()]
+    try:
+        await asyncio.gather(*(batcher.start() for batcher in batchers))
+        http = Uvicorn(uvicorn_config(server, tls), listening)
+        serving = asyncio.create_task(http.serve(sockets=[listener]))
+        await stop.wait()
+        server.draining = True
+        drained = True
+        try:
+            async with asyncio.timeout(grace_s):
+                await asyncio.gather(*(batcher.drain() for batcher in batchers), asyncio.sleep(linger_s))
+        except TimeoutError:
+            drained = False
+            # What is left gets its 503 now: uvicorn waits for every answer.
+            await asyncio.gather(*(batcher.close() for batcher in batchers))
+        http.should_exit = True
+        await serving
+        return drained
+    finally:
+        await asyncio.gather(*(batcher.close() for batcher in batchers))
+
+
+def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, signals: Sequence[signal.Signals]) -> None:
+    """Set `stop` at the first of these signals; the second ends the process at once."""
+
+    def handle(number: signal.Signals) -> None:
+        if stop.is_set():
+            log.error("%s again: ending without waiting for answers", number.name)
+            raise SystemExit(1)
+        log.warning("%s: finishing accepted requests", number.name)
+        stop.set()
+
+    for number in signals:
+        loop.add_signal_handler(number, handle, number)
