@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from inferlab.errors import InferlabError, UnknownNameError
+from inferlab.errors import InferlabError, UnknownNameError, UserError
 from inferlab.measure.exclusive import end_with_the_pipeline, exclusive
 from inferlab.params import Params, load_params, select_profile
 
@@ -115,6 +115,49 @@ def plan(study: Study, model: Model) -> None:
 def serve_and_measure(study: Study, model: Model) -> None:
     """Serve and load every configuration of a study in interleaved rounds: results/measurements/."""
     _stage("serve_and_measure", study=study, model=model)
+
+
+@app.command()
+def serve(
+    deployments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME=MODEL,OPTIMIZATION,TARGET[,KEY=VALUE…]",
+            help="What to serve, any number. Keys: cores (such as 0-3), replicas, batching (dynamic or none), "
+            "max_batch_size, queue_limit (items that may wait), timeout_ms (deadline of a request), cache_mib (answers "
+            "to keep), batch_limit_ms (a batch that takes longer counts as hung, and its replica is replaced).",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A YAML file with deployments: a mapping of names to model, optimization, …")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine need 0.0.0.0.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    grace_s: Annotated[
+        float, typer.Option(min=0.0, max=3600.0, help="How long accepted requests may take to finish after SIGTERM.")
+    ] = 30.0,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with a bearer token to ask for, on everything but health; else INFERLAB_TOKEN."),
+    ] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM file of the certificate chain, for HTTPS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
+) -> None:
+    """Serve compiled models over HTTP: Open Inference Protocol, /predict, SageMaker, Vertex AI, /metrics, /docs."""
+    from inferlab.deploy import parse_deployment, read_deployments
+    from inferlab.serve.running import Tls
+    from inferlab.serving import ServeOptions
+    from inferlab.serving import serve as run
+
+    if (tls_certificate is None) != (tls_key is None):
+        raise UserError("--tls-certificate and --tls-key belong together")
+    tls = None if tls_certificate is None else Tls(str(tls_certificate), str(tls_key))
+    specs = [*(read_deployments(file) if file else []), *map(parse_deployment, deployments or [])]
+    options = ServeOptions(host, port, grace_s, token_file, tls)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    raise typer.Exit(run(specs, options, load_params(ROOT / "params.yaml"), ROOT))
 
 
 @app.command()
