@@ -148,8 +148,8 @@ def serve(
     """Serve compiled models over HTTP: Open Inference Protocol, /predict, SageMaker, Vertex AI, /metrics, /docs."""
     from inferlab.deploy import parse_deployment, read_deployments
     from inferlab.serve.running import Tls
-    from inferlab.serving import ServeOptions
-    from inferlab.serving import serve as run
+    from inferlab.serve_command import ServeOptions
+    from inferlab.serve_command import serve as run
 
     if (tls_certificate is None) != (tls_key is None):
         raise UserError("--tls-certificate and --tls-key belong together")

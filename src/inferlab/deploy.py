@@ -210,7 +210,7 @@ def _deployment(
     record: ArtifactRecord,
     places: Sequence[tuple[int, ...]],
 ) -> Deployment:
-    largest = spec.max_batch_size or max(record.batch_sizes)
+    largest = 1 if spec.batching == "none" else spec.max_batch_size or max(record.batch_sizes)
     layout = Layout.of(model.inputs, model.outputs, largest)
     replicas = []
     for number, cores in enumerate(places):
@@ -219,7 +219,7 @@ def _deployment(
             artifact_dir=folder,
             model=model,
             cores=placement.cpu_cores,
-            largest_batch=1 if spec.batching == "none" else largest,
+            largest_batch=largest,
         )
         what = f"replica {number} of {spec.name}"
         settings = ReplicaSettings(

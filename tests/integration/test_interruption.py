@@ -89,7 +89,7 @@ def test_a_killed_run_leaves_no_process_and_loses_no_round(ready: Path, victim: 
     process = start(ready)
     wait_for_rounds(ready, process, 2)
     children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) == 7, "five configurations, the twin, the load client"
+    assert len(children) == 9, "five configurations, the twin, two replicas behind HTTP, the load client"
     pids = [child.pid for child in children]
     if victim == "stage by Ctrl-C":
         process.send_signal(signal.SIGINT)

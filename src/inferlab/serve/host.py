@@ -62,9 +62,10 @@ async def _serve_batched(connection: Connection, hosted: Hosted) -> None:
     from inferlab.serve.running import listen, serve_until
 
     model = hosted.model
-    layout = Layout.of(model.inputs, model.outputs, hosted.max_batch_size)
+    largest = 1 if hosted.batching == "none" else hosted.max_batch_size
+    layout = Layout.of(model.inputs, model.outputs, largest)
     settings = ReplicaSettings(f"replica of {model.name}", hosted.session_factory, layout, hosted.cores, BATCH_LIMIT_S)
-    batcher = Batcher([Replica(settings)], hosted.batching, hosted.max_batch_size)
+    batcher = Batcher([Replica(settings)], hosted.batching, largest)
     server = Server({model.name: Deployment(model.name, model, batcher)}, Access(None))
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
