@@ -85,7 +85,13 @@ class UnknownNameError(UserError):
         self.kind, self.name, self.known, self.near = kind, name, known, near
 
 
+LONGEST_COMPARED = 100
+"""Characters; comparing takes time that grows with their square."""
+
+
 def near_match(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to `name`, or None where none is close."""
+    if len(name) > LONGEST_COMPARED:
+        return None
     matches = get_close_matches(str(name), list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None

@@ -47,6 +47,7 @@ def serve(specs: Sequence[DeploymentSpec], options: ServeOptions, params: Params
     Raises UserError and ArtifactError before anything is started.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns with bytes of bodies
     token = read_token(options.token_file)
     vertex = VertexRoutes.of(os.environ)
     deployments = build_deployments(specs, params, root)

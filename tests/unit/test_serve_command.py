@@ -137,6 +137,10 @@ def test_the_token_of_the_environment_is_asked_for(root: Path) -> None:
         (["noop=nop,original,cpu-eager"], "did you mean 'noop'|Did you mean 'noop'"),
         ([f"noop={NOOP}", "--file", "missing.yaml"], "missing.yaml is missing"),
         ([f"noop={NOOP}", "--tls-key", "key.pem"], "belong together"),
+        (
+            [f"noop={NOOP}", "--port", "0", "--tls-certificate", "no.pem", "--tls-key", "no.pem"],
+            "TLS files .*no.pem.* cannot be used",
+        ),
         ([f"noop={NOOP}", "--token-file", "missing"], "--token-file missing cannot be read"),
         ([f"noop={NOOP}", "--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
     ],

@@ -146,6 +146,11 @@ class Model(Frozen, ABC):
         """A `predict_body` -> input tensors of batch 1. Raises ValueError naming the field."""
         return self.plain_decode(body)
 
+    @property
+    def predict_limit_bytes(self) -> int:
+        """The longest body that `predict_decode` or `predict_file` has a use for."""
+        return 2**18
+
     def predict_file(self, content: bytes) -> dict[str, np.ndarray]:
         """An uploaded file -> input tensors of batch 1. Raises ValueError where it is none that the model reads."""
         raise ValueError(f"{self.name} takes no files; send JSON")

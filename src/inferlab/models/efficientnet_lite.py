@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validat
 
 from inferlab.data.base import DatasetOptions
 from inferlab.models.base import MODELS, FitOptions, Model, PruningHints, TensorSpec
-from inferlab.models.picture_files import PictureFileBody, file_of, grey_picture
+from inferlab.models.picture_files import MAX_FILE_BYTES, PictureFileBody, file_of, grey_picture
 from inferlab.packages import package_file
 
 if TYPE_CHECKING:
@@ -119,6 +119,10 @@ class EfficientNetLite(Model):
 
     def predict_decode(self, body: BaseModel) -> dict[str, np.ndarray]:
         return self.predict_file(file_of(body))
+
+    @property
+    def predict_limit_bytes(self) -> int:
+        return MAX_FILE_BYTES * 3 // 2  # the largest file in base64, and what is around it
 
     def predict_file(self, content: bytes) -> dict[str, np.ndarray]:
         return self.preprocess({"picture": grey_picture(content, EXAMPLE_SIZE_PX)})

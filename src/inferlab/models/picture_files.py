@@ -39,6 +39,10 @@ def file_of(body: BaseModel) -> bytes:
         raise ValueError(f"image: not base64: {error}") from None
 
 
+class _TooLargeError(ValueError):
+    """A picture of too many pixels; never decoded."""
+
+
 def grey_picture(content: bytes, size_px: int) -> np.ndarray:
     """A picture's file -> grey uint8 [1, size_px, size_px]. Raises ValueError where it is none, or too large."""
     import numpy as np
@@ -50,8 +54,11 @@ def grey_picture(content: bytes, size_px: int) -> np.ndarray:
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 width, height = picture.size
                 if width * height > MAX_PIXELS:
-                    raise ValueError(f"image: {width} x {height} pixels; expected at most {MAX_PIXELS} together")
+                    raise _TooLargeError(f"image: {width} x {height} pixels; expected at most {MAX_PIXELS} together")
                 grey = picture.convert("L").resize((size_px, size_px), Image.Resampling.BOX)
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise ValueError(f"image: {error}; expected a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file") from None
+        except _TooLargeError:
+            raise
+        except Exception as error:  # noqa: BLE001 (PIL raises what comes along in a file that is not right)
+            expected = f"expected a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+            raise ValueError(f"image: not readable ({type(error).__name__}); {expected}") from None
     return np.asarray(grey, dtype=np.uint8)[None]

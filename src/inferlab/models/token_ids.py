@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 PADDING_ID = 0
+TokenIds = Annotated[list[int], Field(max_length=4096, fail_fast=True)]
+"""Longer than any sequence length here; the first wrong one is enough to refuse them all."""
 MAX_TEXT_LENGTH = 20_000
 """Characters; many times what any sequence length here takes."""
 
@@ -19,7 +21,7 @@ class TokenIdsBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    input_ids: list[int]
+    input_ids: TokenIds
 
 
 class TextBody(BaseModel):
@@ -28,9 +30,7 @@ class TextBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text: str | None = Field(default=None, min_length=1, max_length=MAX_TEXT_LENGTH)
-    input_ids: list[int] | None = Field(
-        default=None, description="instead of text, as the model's tokenizer gives them"
-    )
+    input_ids: TokenIds | None = Field(default=None, description="instead of text, as the model's tokenizer gives them")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> TextBody:

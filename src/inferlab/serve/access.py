@@ -26,15 +26,15 @@ class Access:
     """Compares tokens in constant time; without a token everybody may ask."""
 
     def __init__(self, token: str | None, open_paths: frozenset[str] = frozenset()) -> None:
-        self._expected = None if token is None else f"Bearer {token}".encode()
+        self._expected = None if token is None else token.encode()
         self._open_paths = OPEN_PATHS | open_paths
 
     def refusal(self, scope: Scope) -> Reply | None:
         """The 401 for a request without the token, None where it may pass."""
         if self._expected is None or scope["path"] in self._open_paths:
             return None
-        found = header(scope, b"authorization") or b""
-        if hmac.compare_digest(found, self._expected):
+        scheme, _, found = (header(scope, b"authorization") or b"").partition(b" ")
+        if scheme.lower() == b"bearer" and hmac.compare_digest(found, self._expected):
             return None
         return json_reply({"error": "Authorization: a bearer token is expected"}, 401, (CHALLENGE,))
 

@@ -128,6 +128,7 @@ class Server:
         for route in dict.fromkeys(routes):
             summary = "Whether every deployment can take a request now"
             app.add_api_route(route, ready, methods=["GET"], tags=["health"], summary=summary)
+            app.add_api_route(route, ready, methods=["HEAD"], include_in_schema=False)
 
     def _add_models(self, app: FastAPI) -> None:
         @app.get("/v2", tags=["models"], summary="Server metadata")

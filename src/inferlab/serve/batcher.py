@@ -94,6 +94,8 @@ class Batcher:
         self._idle: deque[Runner] = deque()
         self._dispatch_due = False
         self._deadline_timer: asyncio.TimerHandle | None = None
+        self._watched_s = FOREVER
+        """When the timer looks at the queue."""
         self._batch_s = 0.0
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
@@ -143,11 +145,12 @@ class Batcher:
         batches = -(-self._waiting_items // (1 if self._one_by_one else self.max_batch_size))
         return batches * self._batch_s / max(len(self._up), 1)
 
-    def admit(self) -> None:
-        """Raise ClosedError or QueueFullError where not even a request of one item would be taken."""
+    def admit(self, items: int = 1) -> None:
+        """Raise ClosedError or QueueFullError where requests of so many items would not be taken."""
         if self._closed:
             raise ClosedError("the server is shutting down")
-        if self.full:
+        # An empty queue takes any request that a batch takes, however low the limit.
+        if self.queue_limit is not None and self._waiting_items and self._waiting_items + items > self.queue_limit:
             raise QueueFullError(self._waiting_items, self.retry_after_s)
 
     def submit(
@@ -156,17 +159,18 @@ class Batcher:
         """A future of the answer to one request: tensors by name, all with the same first dimension.
 
         `deadline_s` is on time.monotonic; `gone` is asked before the request is run. Cancelling the future before its
-        batch starts takes the request out of the queue. Raises BatchTooLargeError, ClosedError and QueueFullError; the
-        future raises DeadlineError, GoneError, InferenceError and ReplicaLostError.
+        batch starts takes the request out of the queue. Raises BatchTooLargeError, ClosedError, QueueFullError and
+        DeadlineError; the future raises DeadlineError, GoneError, InferenceError and ReplicaLostError.
         """
         items = len(next(iter(inputs.values())))
         if items > self.max_batch_size:
             raise BatchTooLargeError(f"the request has {items} items; at most {self.max_batch_size} fit into a batch")
-        self.admit()
-        if self.queue_limit is not None and self._waiting_items + items > self.queue_limit:
-            raise QueueFullError(self._waiting_items, self.retry_after_s)
+        self.admit(items)
+        now_s = clock()
+        if deadline_s <= now_s:
+            raise DeadlineError("the deadline has passed")
         answer = self._loop.create_future()
-        self._waiting.append(_Request(inputs, items, answer, clock(), deadline_s, gone))
+        self._waiting.append(_Request(inputs, items, answer, now_s, deadline_s, gone))
         self._waiting_items += items
         if self._idle and not self._dispatch_due:
             # Not at once: requests that arrive in the same turn of the loop belong into the same batch.
@@ -246,14 +250,15 @@ class Batcher:
         room = -(-self._waiting_items // len(self._idle))
         room = min(max(room, self._waiting[0].items), self.max_batch_size)
         batch: list[_Request] = []
-        latest_start_s = clock() + self._batch_s
+        now_s = clock()
         while self._waiting and self._waiting[0].items <= room:
             request = self._waiting.popleft()
             self._waiting_items -= request.items
             if request.answer.done():
                 continue
-            if request.deadline_s < latest_start_s:
+            if request.deadline_s < now_s + self._batch_s:
                 _fail(request, DeadlineError("the deadline would pass before the answer"))
+                self._batch_s *= 1 - SHARE_OF_LAST  # else nothing corrects it where all are refused
             elif request.gone is not None and request.gone():
                 _fail(request, GoneError("the client has gone"))
             else:
@@ -270,24 +275,25 @@ class Batcher:
     def _watch(self, deadline_s: float) -> None:
         """Look at the queue when the deadline passes; one timer, for the earliest."""
         if self._deadline_timer is not None:
-            if self._deadline_timer.when() <= deadline_s:
+            if self._watched_s <= deadline_s:
                 return
             self._deadline_timer.cancel()
+        self._watched_s = deadline_s
         self._deadline_timer = self._loop.call_at(deadline_s, self._expire)
 
     def _expire(self) -> None:
-        """Answer waiting requests whose deadline has passed; they stay in the queue until they are taken."""
+        """Answer waiting requests whose deadline has passed, and take them and cancelled ones out of the queue."""
         self._deadline_timer = None
-        now_s, earliest_s = clock(), FOREVER
+        now_s = clock()
         for request in self._waiting:
-            if request.answer.done():
-                continue
             if request.deadline_s <= now_s:
                 _fail(request, DeadlineError("the deadline has passed"))
-            else:
-                earliest_s = min(earliest_s, request.deadline_s)
+        self._waiting = deque(request for request in self._waiting if not request.answer.done())
+        self._waiting_items = sum(request.items for request in self._waiting)
+        earliest_s = min((request.deadline_s for request in self._waiting), default=FOREVER)
         if earliest_s != FOREVER:
             self._watch(earliest_s)
+        self._tell_if_drained()
 
     def _tell_if_drained(self) -> None:
         if self._drained is not None and not self._waiting and not self._running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from time import monotonic as clock
 from typing import TYPE_CHECKING, Any
@@ -28,19 +29,24 @@ def header(scope: Scope, wanted: bytes) -> bytes | None:
     return None
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int, deadline_s: float) -> bytes:
     """The body, unpacked where it is compressed, and read no further than the limit.
 
-    Raises HTTPException 413 beyond it, 415 for an encoding that is not known, 400 where it does not unpack.
+    Raises HTTPException 413 beyond it, 408 where it does not come before the deadline, 415 for an encoding that is not
+    known, 400 where it does not unpack.
     """
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False) or message["type"] == "http.disconnect":
-        body = await _rest(message, receive, limit_bytes)
+    if getattr(getattr(receive, "__self__", None), "more_body", True):
+        try:
+            async with asyncio.timeout(min(deadline_s - clock(), LONGEST_TIMEOUT_MS)):
+                body = await _rest(await receive(), receive, limit_bytes)
+        except TimeoutError:
+            raise HTTPException(408, "the body did not come before the deadline", {"connection": "close"}) from None
+    else:  # uvicorn has it whole, and no timer is needed
+        body = (await receive()).get("body", b"")
     if len(body) > limit_bytes:
         raise _too_long(limit_bytes)
-    encoding = header(scope, b"content-encoding")
-    return body if encoding in (None, b"", b"identity") else _unpacked(body, encoding, limit_bytes)
+    encoding = (header(scope, b"content-encoding") or b"").strip().lower()
+    return body if encoding in (b"", b"identity") else _unpacked(body, encoding, limit_bytes)
 
 
 async def _rest(message: Message, receive: Receive, limit_bytes: int) -> bytes:
@@ -64,15 +70,20 @@ def _unpacked(body: bytes, encoding: bytes, limit_bytes: int) -> bytes:
     if encoding not in WINDOW_BITS:
         known = ", ".join(name.decode() for name in WINDOW_BITS)
         raise HTTPException(415, f"Content-Encoding: {encoding[:40]!r} is not known; expected one of {known}")
-    unpacker = zlib.decompressobj(WINDOW_BITS[encoding])
-    try:
-        content = unpacker.decompress(body, limit_bytes + 1)
-    except zlib.error as error:
-        raise HTTPException(400, f"body: not {encoding.decode()} ({error})") from None
-    if len(content) > limit_bytes:
-        raise _too_long(limit_bytes)
-    if not unpacker.eof:
-        raise HTTPException(400, f"body: its {encoding.decode()} data ends too early")
+    content, rest = b"", body
+    while rest or not content:  # gzip may have several members, one after another
+        unpacker = zlib.decompressobj(WINDOW_BITS[encoding])
+        try:
+            content += unpacker.decompress(rest, limit_bytes + 1 - len(content))
+        except zlib.error as error:
+            raise HTTPException(400, f"body: not {encoding.decode()} ({error})") from None
+        if len(content) > limit_bytes:
+            raise _too_long(limit_bytes)
+        if not unpacker.eof:
+            raise HTTPException(400, f"body: its {encoding.decode()} data ends too early")
+        rest = unpacker.unused_data
+        if not rest:
+            break
     return content
 
 

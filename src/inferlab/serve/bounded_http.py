@@ -6,11 +6,12 @@ by whoever reads them.
 
 from __future__ import annotations
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 """Request line and headers, or trailers; more than servers in common use take."""
-REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+TOO_LARGE = f"the head of the request is longer than {MAX_HEAD_BYTES} bytes"
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -26,8 +27,17 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_bytes += len(data)
         super().data_received(data)  # a message that begins and any body set the count to 0
         if in_message and self._in_message and self._head_bytes > MAX_HEAD_BYTES:
-            self.transport.write(REFUSAL)
-            self.transport.close()
+            self._refuse(b"431 Request Header Fields Too Large", TOO_LARGE)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, in the protocol's error form."""
+        self._refuse(b"400 Bad Request", msg)
+
+    def _refuse(self, status: bytes, text: str) -> None:
+        body = orjson.dumps({"error": text})
+        head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        self.transport.write(head % (status, len(body)) + body)
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""

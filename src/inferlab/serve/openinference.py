@@ -78,14 +78,11 @@ def encode_request(
 def encode_response(
     model_name: str, outputs: Tensors, request: InferRequest, parameters: Mapping[str, float]
 ) -> tuple[bytes, dict[str, str]]:
-    """(body, headers) of the response to `request`. Raises ProtocolError where it wants an output that is not there.
+    """(body, headers) of the response to a request that `check_wishes` passed.
 
     JSON has no NaN and no infinity; where an output may hold them, clients ask for binary tensors.
     """
     if request.outputs:
-        for index, name in enumerate(request.outputs):
-            if name not in outputs:
-                raise _unknown(f"outputs[{index}].name", name, outputs)
         outputs = {name: outputs[name] for name in request.outputs}
     binary = frozenset(outputs) if request.all_binary else request.binary
     header: dict[str, Any] = {"model_name": model_name, "model_version": VERSION}
@@ -94,6 +91,14 @@ def encode_response(
     header["parameters"] = parameters
     header["outputs"], chunks = encode_tensors(outputs, binary)
     return _join(orjson.dumps(header, option=orjson.OPT_SERIALIZE_NUMPY), chunks)
+
+
+def check_wishes(request: InferRequest, specs: Sequence[Spec]) -> None:
+    """Raise ProtocolError where the request wants an output that the model does not have."""
+    known = [spec.name for spec in specs]
+    for index, name in enumerate(request.outputs):
+        if name not in known:
+            raise _unknown(f"outputs[{index}].name", name, known)
 
 
 def decode_request(body: bytes, header_length: str | None, specs: Sequence[Spec]) -> InferRequest:

@@ -19,7 +19,7 @@ from inferlab.errors import UserError
 from inferlab.serve.answers import Reply, json_reply
 from inferlab.serve.bodies import deadline_of, gone, header, read_body
 from inferlab.serve.infer import HEADER_LENGTH, infer_body
-from inferlab.serve.predict import BODY_LIMIT_BYTES, decode_fields, predict_body
+from inferlab.serve.predict import decode_fields, predict_body
 from inferlab.serve.tensors import ProtocolError, shown
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ async def invocation(deployment: Deployment, scope: Scope, receive: Receive) -> 
     """SageMaker's /invocations: a message of the Open Inference Protocol, or whatever /predict/{name} takes."""
     deployment.batcher.admit()
     deadline_s = deadline_of(scope, deployment.timeout_s)
-    body = await read_body(scope, receive, max(deployment.body_limit_bytes, BODY_LIMIT_BYTES))
+    limit_bytes = max(deployment.body_limit_bytes, deployment.model.predict_limit_bytes)
+    body = await read_body(scope, receive, limit_bytes, deadline_s)
     content_type = header(scope, b"content-type") or b""
     length = header(scope, HEADER_LENGTH)
     binary = BINARY.fullmatch(content_type)
@@ -78,10 +79,12 @@ async def instances(deployment: Deployment, scope: Scope, receive: Receive) -> R
     """Vertex AI's predictions: each of the `instances` is what /predict/{name} takes as JSON."""
     deployment.batcher.admit()
     deadline_s = deadline_of(scope, deployment.timeout_s)
-    body = await read_body(scope, receive, BODY_LIMIT_BYTES)
+    limit_bytes = deployment.model.predict_limit_bytes * deployment.batcher.max_batch_size
+    body = await read_body(scope, receive, limit_bytes, deadline_s)
     started_s = clock()
     found = await asyncio.to_thread(_instances, deployment, body)
     parse_s = (clock() - started_s) / len(found)
+    deployment.batcher.admit(len(found))  # all or none
     waiting = [deployment.answer(inputs, deadline_s, gone(receive)) for inputs in found]
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     failed = [answer for answer in answers if isinstance(answer, BaseException)]

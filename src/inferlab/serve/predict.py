@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from inferlab.models.picture_files import MAX_FILE_BYTES
 from inferlab.serve.answers import CACHE_HIT, Reply, json_reply
+from inferlab.serve.batcher import DeadlineError
 from inferlab.serve.bodies import deadline_of, gone, header, read_body
 from inferlab.serve.multipart import only_file
 from inferlab.serve.tensors import ProtocolError, shown
@@ -23,17 +23,15 @@ if TYPE_CHECKING:
     from inferlab.serve.deployment import Deployment
     from inferlab.serve.tensors import Tensors
 
-BODY_LIMIT_BYTES = MAX_FILE_BYTES * 3 // 2
-"""A file of the largest size in base64, and what is around it."""
 LONGEST_IN_LOOP_BYTES = 4096
-"""A longer body may take a tokenizer or a picture's decoder milliseconds, which the event loop must not spend."""
+"""A longer body may take a tokenizer milliseconds, and any picture a decoder, which the event loop must not spend."""
 
 
 async def predict(deployment: Deployment, scope: Scope, receive: Receive) -> Reply:
     """The answer with 200. Raises what answers.error_reply makes an answer of."""
     deployment.batcher.admit()
     deadline_s = deadline_of(scope, deployment.timeout_s)
-    body = await read_body(scope, receive, BODY_LIMIT_BYTES)
+    body = await read_body(scope, receive, deployment.model.predict_limit_bytes, deadline_s)
     return await predict_body(deployment, body, header(scope, b"content-type") or b"", deadline_s, receive)
 
 
@@ -43,8 +41,8 @@ async def predict_body(
     """As `predict`, for a body that was read."""
     started_s = clock()
     decode = _decoder(deployment, content_type)
-    if len(body) > LONGEST_IN_LOOP_BYTES:
-        inputs = await asyncio.to_thread(decode, body)
+    if len(body) > LONGEST_IN_LOOP_BYTES or deployment.model.data_kind == "picture":
+        inputs = await asyncio.to_thread(_in_time, decode, body, deadline_s)
     else:
         inputs = decode(body)
     parsed_s = clock()
@@ -57,6 +55,13 @@ async def predict_body(
         reply.headers.append(CACHE_HIT)
     deployment.meter.answered(timings)
     return reply
+
+
+def _in_time(decode: Callable[[bytes], Tensors], body: bytes, deadline_s: float) -> Tensors:
+    """Many bodies may have waited for a thread."""
+    if clock() >= deadline_s:
+        raise DeadlineError("the deadline has passed")
+    return decode(body)
 
 
 def _decoder(deployment: Deployment, content_type: bytes) -> Callable[[bytes], Tensors]:

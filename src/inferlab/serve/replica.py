@@ -11,6 +11,7 @@ import contextlib
 import gc
 import logging
 import os
+import select
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,8 @@ class Replica(Runner):
         self._memory = settings.layout.create()
         self._inputs, self._outputs = settings.layout.tensors(self._memory)
         self._child: Child | None = None
+        self._ended: Child | None = None
+        """The process before, until it is surely gone."""
         self._loading = False
         self._sizes: list[int] | None = None
         """Items of each request of the batch that runs."""
@@ -112,6 +115,8 @@ class Replica(Runner):
             self._replacing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._replacing
+        if self._ended is not None:
+            await asyncio.to_thread(self._ended.kill)
         child = self._detach()
         if child is not None:
             await asyncio.to_thread(stop_all, [child], STOP_GRACE_S)
@@ -128,7 +133,7 @@ class Replica(Runner):
                 pass_fds=(self._memory,),
                 environment=settings.environment,
             )
-        except (InferlabError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, the next attempt may go well)
             self._replace(ReplicaLostError(f"{settings.what} could not start: {error}"))
             return
         self._loading = True
@@ -190,14 +195,16 @@ class Replica(Runner):
             return
         log.error("%s; it is replaced", error)
         had_batch, self._sizes = self._sizes is not None or isinstance(error, InferenceError), None
-        self._replacing = self._loop.create_task(self._start_again(child))
+        self._ended = child
+        self._replacing = self._loop.create_task(self._start_again())
         self._listener.down(self)
         if had_batch:
             self._listener.ran(self, error)
 
-    async def _start_again(self, child: Child | None) -> None:
-        if child is not None:
-            await asyncio.to_thread(child.kill)
+    async def _start_again(self) -> None:
+        if self._ended is not None:
+            await asyncio.to_thread(self._ended.kill)
+            self._ended = None
         if self._failures:
             await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** (self._failures - 1), LONGEST_PAUSE_S))
         self._failures += 1
@@ -219,7 +226,12 @@ class Replica(Runner):
             return
         left_s = self._begun_s + self._settings.batch_limit_s - clock()
         if left_s <= 0:
-            self._lost("hung")
+            # Timers come before messages where the loop itself was held up: the report may be there.
+            told, _, _ = select.select([self._pipe], [], [], 0)
+            if told:
+                self._on_message()
+            else:
+                self._lost("hung")
         else:
             self._watch = self._loop.call_later(left_s, self._look)
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from time import monotonic as clock
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from inferlab.errors import UserError
 from inferlab.serve.bounded_http import BoundedHttp
 
 if TYPE_CHECKING:
@@ -58,7 +62,7 @@ def uvicorn_config(app: Any, tls: Tls | None = None) -> uvicorn.Config:
         http=BoundedHttp,
         ws="none",
         lifespan="off",
-        log_level="warning",
+        log_level="error",
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -97,25 +101,39 @@ async def serve_until(
     Returns whether all that was accepted was answered within `grace_s`. Raises what a replica raises that does not
     load.
     """
-    batchers = [deployment.batcher for deployment in server.deployments.values()]
+    config = uvicorn_config(server, tls)
     try:
-        await asyncio.gather(*(batcher.start() for batcher in batchers))
-        http = Uvicorn(uvicorn_config(server, tls), listening)
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise UserError(f"TLS files {tls} cannot be used: {error}") from None
+    batchers = [deployment.batcher for deployment in server.deployments.values()]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        starting: asyncio.Future[Any] = asyncio.gather(*(batcher.start() for batcher in batchers))
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            return True  # nothing was accepted
+        await starting
+        http = Uvicorn(config, listening)
         serving = asyncio.create_task(http.serve(sockets=[listener]))
-        await stop.wait()
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         server.draining = True
-        drained = True
-        try:
-            async with asyncio.timeout(grace_s):
-                await asyncio.gather(*(batcher.drain() for batcher in batchers), asyncio.sleep(linger_s))
-        except TimeoutError:
-            drained = False
-            # What is left gets its 503 now: uvicorn waits for every answer.
+        begun_s = clock()
+        draining = asyncio.gather(*(batcher.drain() for batcher in batchers))
+        await asyncio.wait([draining], timeout=grace_s)
+        drained = draining.done()
+        await asyncio.sleep(max(min(linger_s, grace_s) - (clock() - begun_s), 0))
+        if not drained:
+            # What is left gets its 503 now.
             await asyncio.gather(*(batcher.close() for batcher in batchers))
+        # uvicorn waits for answers, of which one to a body that does not come would take for ever.
+        config.timeout_graceful_shutdown = max(math.ceil(grace_s - (clock() - begun_s)), 1)
         http.should_exit = True
         await serving
         return drained
     finally:
+        stopping.cancel()
         await asyncio.gather(*(batcher.close() for batcher in batchers))
 
 

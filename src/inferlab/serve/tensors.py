@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,15 @@ DATATYPES = {
 }
 """numpy's name of a type -> the protocol's."""
 DTYPES = {datatype: np.dtype(name).newbyteorder("<") for name, datatype in DATATYPES.items()}
+
+
+KINDS: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
+"""What the elements of a tensor are in JSON, by the kind of their type."""
+_SHORT = reprlib.Repr()
+"""Reads no more of a value than it shows."""
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+_SHORT.maxlist = _SHORT.maxdict = 20
+_SHORT.maxlevel = 4
 
 
 class Spec(Protocol):
@@ -108,17 +118,26 @@ def _from_json(item: dict[str, Any], where: str, dtype: np.dtype[Any], shape: tu
     count = math.prod(shape)
     if not isinstance(data, list):
         raise ProtocolError(field, shown(data), "a list of numbers, or parameters.binary_data_size")
+    _check_elements(data, KINDS[dtype.kind], len(shape), field, dtype)
     try:
         found = _numbers(data, dtype)
     except (ValueError, OverflowError) as error:
         raise ProtocolError(field, f"uneven or out of range ({error})", f"numbers of shape {list(shape)}") from None
     if found.size != count or (count and found.shape not in ((count,), shape)):
         raise ProtocolError(field, f"shape {list(found.shape)}", f"{list(shape)} or a flat list of {count}")
-    if count and found.dtype.kind not in {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[dtype.kind]:
-        raise ProtocolError(field, "something that is no such number", DATATYPES[dtype.name])
     if count and dtype.kind != "b":
         _check_range(found, dtype, field)
     return _in_shape(found.astype(dtype), shape, where)
+
+
+def _check_elements(data: list[Any], kinds: set[type], depth: int, field: str, dtype: np.dtype[Any]) -> None:
+    """Before numpy sees them: of texts it would make an array as wide as the longest, and of truth values numbers."""
+    found = set(map(type, data))
+    if found == {list} and depth > 1:
+        for row in data:
+            _check_elements(row, kinds, depth - 1, field, dtype)
+    elif not found <= kinds:
+        raise ProtocolError(field, "something that is no such number", DATATYPES[dtype.name])
 
 
 def _numbers(data: list[Any], dtype: np.dtype[Any]) -> np.ndarray:
@@ -158,5 +177,5 @@ def parameters_of(item: dict[str, Any], where: str) -> dict[str, Any]:
 
 def shown(value: object) -> str:
     """A value from outside in an error message, cut short."""
-    text = "nothing" if value is None else repr(value)
+    text = "nothing" if value is None else _SHORT.repr(value)
     return text if len(text) <= 80 else f"{text[:79]}…"

@@ -27,7 +27,7 @@ def test_everything_but_health_asks_for_the_token(caplog: pytest.LogCaptureFixtu
         ):
             status, headers, _ = at.ask(method, path, b"{}")
             assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
-        for wrong in (TOKEN, f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"bearer {TOKEN}", "Bearer "):
+        for wrong in (TOKEN, f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", "Bearer "):
             assert at.ask_json("POST", "/predict/noop", ids, {"Authorization": wrong})[0] == 401
         assert at.ask_json("POST", "/predict/noop", ids, {"Authorization": f"Bearer {TOKEN}"})[0] == 200
     assert TOKEN not in caplog.text

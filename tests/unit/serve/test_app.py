@@ -90,6 +90,9 @@ def test_versioned_paths_and_configuration(connection: http.client.HTTPConnectio
 
 
 def test_metadata_and_health(connection: http.client.HTTPConnection) -> None:
+    connection.request("HEAD", "/v2/health/ready")
+    response = connection.getresponse()
+    assert (response.status, response.read()) == (200, b"")
     extensions = ask_json(connection, "GET", "/v2")[1]["extensions"]
     assert extensions == ["binary_tensor_data", "model_configuration", "model_repository"]
     assert ask_json(connection, "GET", "/v2/health/live") == (200, {"live": True})

@@ -484,3 +484,79 @@ def test_what_is_not_answered_when_it_closes_fails() -> None:
         assert all(isinstance(result, ClosedError) for result in results)
 
     by_hand(use)
+
+
+def test_a_deadline_that_has_passed_already_is_told_at_once_and_disturbs_nobody() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        running = batcher.submit(payload(0))
+        await turn()
+        with pytest.raises(DeadlineError):
+            batcher.submit(payload(1), time.monotonic() - 1)
+        soon = batcher.submit(payload(2), time.monotonic() + 1e-4)
+        others = [batcher.submit(payload(3), time.monotonic() + 60), batcher.submit(payload(4))]
+        with pytest.raises(DeadlineError):
+            await asyncio.wait_for(soon, 5)
+        for _ in range(2):
+            hands[0].finish()
+            await turn()
+        await asyncio.gather(running, *others)
+        assert hands[0].batches == [[0], [3, 4]]
+
+    by_hand(use)
+
+
+def test_after_slow_batches_requests_in_a_hurry_are_served_again() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        first = batcher.submit(payload(0))
+        await turn()
+        hands[0].finish(infer_s=100.0)
+        await first
+        refused = 0
+        while True:
+            hurried = batcher.submit(payload(1), time.monotonic() + 5.0)
+            await turn()
+            if len(hands[0].batches) == 2:
+                break
+            with pytest.raises(DeadlineError):
+                await hurried
+            refused += 1
+            assert refused < 50
+        hands[0].finish()
+        await hurried
+        assert refused > 0
+
+    by_hand(use)
+
+
+def test_what_has_expired_or_was_cancelled_makes_room_in_the_queue() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        running = batcher.submit(payload(0))
+        await turn()
+        waiting = [batcher.submit(payload(value), time.monotonic() + 0.02) for value in range(3)]
+        waiting.append(batcher.submit(payload(9)))
+        waiting[-1].cancel()
+        assert batcher.full
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(result) for result in results[:3]] == [DeadlineError] * 3
+        assert batcher.waiting == 0
+        drained = asyncio.create_task(batcher.drain())
+        hands[0].finish()
+        await running
+        await asyncio.wait_for(drained, 5)
+
+    by_hand(use, queue_limit=4)
+
+
+def test_an_empty_queue_takes_whatever_a_batch_takes() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        large = batcher.submit(payload(1, 4))
+        await turn()
+        waiting = batcher.submit(payload(2, 4))
+        with pytest.raises(QueueFullError):
+            batcher.submit(payload(3, 1))
+        for _ in range(2):
+            hands[0].finish()
+            await turn()
+        await asyncio.gather(large, waiting)
+
+    by_hand(use, queue_limit=2)

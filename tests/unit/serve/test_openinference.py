@@ -12,6 +12,7 @@ from inferlab.serve.openinference import (
     HEADER_LENGTH,
     InferRequest,
     body_limit,
+    check_wishes,
     decode_request,
     decode_response,
     encode_request,
@@ -172,7 +173,7 @@ def test_binary_data_output_is_the_default_that_an_output_may_refuse() -> None:
 def test_an_output_that_the_model_does_not_have_is_named() -> None:
     request = decode_request(message(outputs=[{"name": "logit"}]), None, SPECS)
     with pytest.raises(ProtocolError, match=r"outputs\[0\]\.name.*did you mean 'logits'"):
-        encode_response("m", {"logits": np.zeros(1)}, request, {})
+        check_wishes(request, [Spec("logits", "float32", (1,))])
 
 
 def test_the_first_binary_tensor_is_aligned_in_the_body() -> None:

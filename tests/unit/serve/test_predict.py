@@ -74,6 +74,15 @@ def test_a_text_its_ids_and_plain_text_are_the_same(at: Endpoint) -> None:
     assert by_text == by_ids == (status, json.loads(plain))
 
 
+def broken_palette() -> bytes:
+    content = io.BytesIO()
+    Image.new("P", (24, 24)).save(content, "PNG")
+    return content.getvalue().replace(b"PLTE", b"pLTE")
+
+
+BROKEN_PALETTE = broken_palette()
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 def test_a_picture_comes_as_a_file_a_form_or_json(at: Endpoint, form: str) -> None:
     content = picture_file(form)
@@ -119,6 +128,9 @@ def test_a_picture_comes_as_a_file_a_form_or_json(at: Endpoint, form: str) -> No
         ("text", b"\xff", "text/plain", 400, "expected text in UTF-8"),
         ("picture", b"not a picture", "image/png", 400, "image: "),
         ("picture", b'{"image": "%%%"}', "application/json", 400, "image: not base64"),
+        ("noop", b'{"input_ids": [' + b"[]," * 60_000 + b"[]]}", "application/json", 400, "input_ids.0: []; expected "),
+        ("noop", b" " * 2**18 + b" ", "application/json", 413, "longer than 262144 bytes"),
+        ("picture", BROKEN_PALETTE, "image/png", 400, "image: not readable"),
         ("picture", picture_file(size=(5000, 4000)), "image/png", 400, "5000 x 4000 pixels"),
         ("picture", picture_file()[:60], "image/png", 400, "image: "),
         ("picture", b"x", "multipart/form-data", 400, "Content-Type: no boundary"),
@@ -153,6 +165,8 @@ def test_compressed_bodies_are_read_within_the_limit(at: Endpoint, encoding: str
         status, _, answer = at.ask("POST", "/v2/models/noop/infer", bad, {"Content-Encoding": encoding})
         assert status == 400
         assert encoding in json.loads(answer)["error"]
+    for packed in (gzip.compress(body[:70]) + gzip.compress(body[70:]), gzip.compress(body)):
+        assert at.ask("POST", "/v2/models/noop/infer", packed, {**headers, "Content-Encoding": "GZIP "})[0] == 200
     status, _, answer = at.ask("POST", "/v2/models/noop/infer", body, {**headers, "Content-Encoding": "br"})
     assert status == 415
 

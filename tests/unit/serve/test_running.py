@@ -152,3 +152,29 @@ def test_ready_tells_the_truth_while_a_replica_is_replaced() -> None:
         assert at.ask_json("POST", "/v2/repository/index")[1][0]["state"] == "UNAVAILABLE"
         until(lambda: at.ask("GET", "/v2/health/ready")[0] == 200)
         assert at.ask("POST", INFER, GOOD, GOOD_HEADERS)[0] == 200
+
+
+def test_a_body_that_never_ends_does_not_keep_the_server() -> None:
+    with endpoint(deployment(), grace_s=1.0) as at, socket.create_connection(("127.0.0.1", at.port)) as client:
+        client.sendall(f"POST {INFER} HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n{{".encode())
+        until(lambda: at.ask("GET", "/v2/health/live")[0] == 200)
+        begun_s = time.monotonic()
+        at.begin_to_stop()
+        until(lambda: bool(at.drained))
+        assert time.monotonic() - begun_s < 5
+    assert at.drained == [True]
+
+
+def test_a_body_that_does_not_come_before_the_deadline_is_408() -> None:
+    with endpoint(deployment()) as at, socket.create_connection(("127.0.0.1", at.port), timeout=30) as client:
+        head = f"POST {INFER} HTTP/1.1\r\nHost: here\r\nRequest-Timeout-Ms: 200\r\nContent-Length: 100\r\n\r\n{{"
+        client.sendall(head.encode())
+        answer = client.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"did not come before the deadline" in answer
+
+
+def test_a_grace_time_shorter_than_the_linger_time_is_enough_where_nothing_runs() -> None:
+    with endpoint(deployment(), grace_s=0.1, linger_s=0.5) as at:
+        assert at.ask("POST", INFER, GOOD, GOOD_HEADERS)[0] == 200
+    assert at.drained == [True]

@@ -88,3 +88,21 @@ def test_a_shape_is_held_against_the_models(shape: list[int]) -> None:
 
 def test_values_from_outside_are_cut_short_in_messages() -> None:
     assert len(shown("x" * 10**6)) == 80
+
+
+@pytest.mark.parametrize(
+    "data",
+    [["x" * 100_000, *[""] * 9_000], [True, 1], [[True], [1]], [1, None], [[1], 1], [[[1]]], [{}], [1.5]],
+)
+def test_elements_that_are_no_numbers_are_refused_before_numpy_widens_them(data: list[object]) -> None:
+    item = {"datatype": "INT64", "shape": [len(data)], "data": data}
+    with pytest.raises(ProtocolError, match=r"inputs\[0\]\.data: "):
+        decode_tensor(item, "inputs[0]", memoryview(b""), "INT64", None)
+
+
+def test_what_is_shown_of_a_deep_or_long_value_is_short() -> None:
+    deep: list[object] = []
+    for _ in range(5_000):
+        deep = [deep]
+    for value in (deep, [[]] * 1_000_000, "x" * 1_000_000, {"a": deep}, 10**4000):
+        assert len(shown(value)) <= 80
