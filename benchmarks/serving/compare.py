@@ -13,6 +13,7 @@ import os
 import random
 import re
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def running(command: list[str], core: int) -> Iterator[None]:
     """The stack, pinned, until the block ends."""
     command = [part.replace("SERVER", str(core)) for part in command]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "BENTOML_DO_NOT_TRACK": "true", "RAY_USAGE_STATS_ENABLED": "0"}
+    _await_free_port()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             ["taskset", "-c", str(core), *command], stdout=log, stderr=log, env=environment, start_new_session=True
@@ -63,6 +65,17 @@ def running(command: list[str], core: int) -> Iterator[None]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _await_free_port() -> None:
+    """The stack before may have left a process that still listens."""
+    deadline_s = time.monotonic() + START_PATIENCE_S
+    while time.monotonic() < deadline_s:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", PORT)) != 0:
+                return
+        time.sleep(0.2)
+    raise SystemExit(f"something listens on port {PORT}")
 
 
 def _await_answer(process: subprocess.Popen[bytes], log: object) -> None:
