@@ -66,11 +66,13 @@ class MissingPackageError(UserError):
 
 
 class ParamsError(UserError):
-    """params.yaml is wrong at `key`."""
+    """params.yaml, or another `file` of its kind, is wrong at `key`."""
 
-    def __init__(self, key: str, value: object, allowed: str, near: str | None = None) -> None:
+    def __init__(
+        self, key: str, value: object, allowed: str, near: str | None = None, file: str = "params.yaml"
+    ) -> None:
         hint = f" Did you mean {near!r}?" if near else ""
-        super().__init__(f"params.yaml: {key}: {value!r} is not allowed; allowed: {allowed}.{hint}")
+        super().__init__(f"{file}: {key}: {value!r} is not allowed; allowed: {allowed}.{hint}")
         self.key = key
 
 

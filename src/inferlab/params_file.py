@@ -1,4 +1,4 @@
-"""Reading params.yaml as plain values: YAML as DVC reads it, bounded in size, depth and number of values."""
+"""Reading params.yaml and files of its kind: YAML as DVC reads it, as plain values, bounded in size and depth."""
 
 import math
 import re
@@ -25,7 +25,8 @@ def read_sections(path: Path, names: Collection[str]) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_PARAMS_BYTES:
             raise UserError(f"{path} is larger than {MAX_PARAMS_BYTES} bytes")
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        with path.open(encoding="utf-8") as stream:
+            content = yaml.load(stream, _Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run from the repository's root") from None
     except OSError as error:
@@ -34,18 +35,18 @@ def read_sections(path: Path, names: Collection[str]) -> dict[str, Any]:
         raise UserError(f"{path} is not YAML: {error}") from None
     except RecursionError:
         raise UserError(f"{path} is nested deeper than {MAX_DEPTH} levels") from None
-    for count, (key, value) in enumerate(_values(content, "", 0)):
+    for count, (key, value) in enumerate(_values(content, "", 0, path.name)):
         if count > MAX_VALUES:
             raise UserError(f"{path} holds more than {MAX_VALUES} values")
-        _require_plain(key, value)
+        _require_plain(key, value, path.name)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no sections; expected: {', '.join(names)}")
     for name in content:
         if name not in names:
-            raise ParamsError(str(name), "unknown section", ", ".join(names), near_match(str(name), names))
+            raise ParamsError(str(name), "unknown section", ", ".join(names), near_match(str(name), names), path.name)
     for name in names:
         if name not in content:
-            raise ParamsError(name, None, "this section is required")
+            raise ParamsError(name, None, "this section is required", file=path.name)
     return content
 
 
@@ -70,7 +71,8 @@ class _Loader(yaml.SafeLoader):
                 continue  # PyYAML names it
             if key in lines:
                 raise UserError(
-                    f"params.yaml: {key} stands in line {lines[key]} and again in line {line}; allowed: each key once"
+                    f"{Path(self.name).name}: {key} stands in line {lines[key]} and again in line {line}; "
+                    "allowed: each key once"
                 )
             lines[key] = line
         return super().construct_mapping(node, deep)
@@ -80,26 +82,27 @@ def _unread(node: yaml.Node, problem: str) -> yaml.YAMLError:
     return yaml.constructor.ConstructorError(None, None, f"{node.value!r} {problem}", node.start_mark)
 
 
-def _values(value: Any, key: str, depth: int) -> Iterator[tuple[str, Any]]:
+def _values(value: Any, key: str, depth: int, file: str) -> Iterator[tuple[str, Any]]:
     """Every value with its key, lists and mappings before what they hold."""
     if depth > MAX_DEPTH:
-        raise UserError(f"params.yaml: {key} is nested deeper than {MAX_DEPTH} levels")
+        raise UserError(f"{file}: {key} is nested deeper than {MAX_DEPTH} levels")
     yield key, value
     if isinstance(value, dict):
         for name, inner in value.items():
             if not isinstance(name, str):
-                raise ParamsError(key or "a section", name, "keys that are text; put quotes around it")
-            yield from _values(inner, f"{key}.{name}" if key else name, depth + 1)
+                raise ParamsError(key or "a section", name, "keys that are text; put quotes around it", file=file)
+            yield from _values(inner, f"{key}.{name}" if key else name, depth + 1, file)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _values(inner, f"{key}[{index}]", depth + 1)
+            yield from _values(inner, f"{key}[{index}]", depth + 1, file)
 
 
-def _require_plain(key: str, value: Any) -> None:
+def _require_plain(key: str, value: Any, file: str) -> None:
     """Refuse what JSON has no word for, and numbers that nothing can be made of."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise ParamsError(key, value, "a finite number")
+        raise ParamsError(key, value, "a finite number", file=file)
     if isinstance(value, int) and abs(value) >= 2**63:
-        raise ParamsError(key, value, "a whole number of at most 64 bits")
+        raise ParamsError(key, value, "a whole number of at most 64 bits", file=file)
     if not isinstance(value, str | int | float | list | dict | None):
-        raise ParamsError(key, value, "text, a number, true, false, null, a list or a mapping; quote a text")
+        allowed = "text, a number, true, false, null, a list or a mapping; quote a text"
+        raise ParamsError(key, value, allowed, file=file)

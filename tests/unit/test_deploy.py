@@ -88,7 +88,9 @@ def test_a_file_says_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("deployment: {}", "deployment: 'unknown section'"),
+        ("deployment: {}", "serve.yaml: deployment: 'unknown section'"),
+        ("deployments: {a: {b: .inf}}", "serve.yaml: deployments.a.b: inf is not allowed"),
+        ("deployments:\n  a: 1\n  a: 2", "serve.yaml: a stands in line 2 and again in line 3"),
         ("deployments: []", "expected a mapping of names to rows"),
         ("deployments: {a: noop}", "deployments.a: expected a mapping of model"),
         ("deployments: {a: {model: noop, optimization: o, target: t, replicas: '2'}}", "replicas: '2' is not allowed"),

@@ -135,11 +135,6 @@ class Batcher:
         return sum(runner.restarts for runner in self._runners)
 
     @property
-    def full(self) -> bool:
-        """Whether the queue takes no item more."""
-        return self.queue_limit is not None and self._waiting_items >= self.queue_limit
-
-    @property
     def retry_after_s(self) -> float:
         """How long what waits now will take, from what batches took so far."""
         batches = -(-self._waiting_items // (1 if self._one_by_one else self.max_batch_size))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inferlab.serve.answers import CACHE_HIT, Reply
 from inferlab.serve.bodies import deadline_of, gone, header, read_body
-from inferlab.serve.openinference import check_wishes, decode_request, encode_response
+from inferlab.serve.openinference import RAW_HEADER_LENGTH, check_wishes, decode_request, encode_response
 from inferlab.serve.tensors import ProtocolError
 from inferlab.serve.timings import as_parameters, server_timing
 
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 
     from inferlab.serve.deployment import Deployment
 
-HEADER_LENGTH = b"inference-header-content-length"
-
 
 async def infer(deployment: Deployment, scope: Scope, receive: Receive) -> Reply:
     """The answer with 200. Raises what answers.error_reply makes an answer of."""
     deployment.batcher.admit()
     deadline_s = deadline_of(scope, deployment.timeout_s)
     body = await read_body(scope, receive, deployment.body_limit_bytes, deadline_s)
-    length = header(scope, HEADER_LENGTH)
+    length = header(scope, RAW_HEADER_LENGTH)
     return await infer_body(deployment, body, None if length is None else length.decode("latin-1"), deadline_s, receive)
 
 

@@ -28,6 +28,8 @@ from inferlab.serve.tensors import (
 )
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+RAW_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
+"""As ASGI names it."""
 ALIGNMENT_BYTES = 16
 """Of the first binary tensor in a body: what memory is aligned to in any case."""
 VERSION = "1"

@@ -18,7 +18,8 @@ import orjson
 from inferlab.errors import UserError
 from inferlab.serve.answers import Reply, json_reply
 from inferlab.serve.bodies import deadline_of, gone, header, read_body
-from inferlab.serve.infer import HEADER_LENGTH, infer_body
+from inferlab.serve.infer import infer_body
+from inferlab.serve.openinference import RAW_HEADER_LENGTH
 from inferlab.serve.predict import decode_fields, predict_body
 from inferlab.serve.tensors import ProtocolError, shown
 
@@ -63,7 +64,7 @@ async def invocation(deployment: Deployment, scope: Scope, receive: Receive) -> 
     limit_bytes = max(deployment.body_limit_bytes, deployment.model.predict_limit_bytes)
     body = await read_body(scope, receive, limit_bytes, deadline_s)
     content_type = header(scope, b"content-type") or b""
-    length = header(scope, HEADER_LENGTH)
+    length = header(scope, RAW_HEADER_LENGTH)
     binary = BINARY.fullmatch(content_type)
     if binary is not None or length is not None:
         text = (binary[1] if binary is not None else length or b"").decode("latin-1")
