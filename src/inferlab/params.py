@@ -258,6 +258,7 @@ def _check_names(params: Params) -> None:
     for study_name, study in params.studies.items():
         _known_once(f"studies.{study_name}.optimizations", study.optimizations, params.optimizations)
         _known_once(f"studies.{study_name}.scenarios", study.scenarios, params.scenarios)
+        _known_once(f"studies.{study_name}.targets", study.targets or (), TARGETS.names())
 
 
 def _check_combinations(params: Params) -> None:
@@ -295,4 +296,11 @@ def _check_combinations(params: Params) -> None:
                 f"studies.{study_name}.optimizations",
                 list(optimizations),
                 f"a selection with {ORIGINAL!r}, the reference that the study compares with",
+            )
+        targets = params.studies[study_name].targets
+        if targets is not None and not set(targets) & set(params.run.targets):
+            raise ParamsError(
+                f"studies.{study_name}.targets",
+                list(targets),
+                f"at least one of run.targets ({', '.join(params.run.targets)}), or leave the study out of run.studies",
             )

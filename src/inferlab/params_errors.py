@@ -26,8 +26,9 @@ KINDS = {"int": "a whole number", "float": "a number", "string": "text", "bool":
 
 
 def explained(error: ValidationError, cls: type[BaseModel], row: Any, key: str) -> ParamsError:
-    """The first complaint of pydantic as a ParamsError."""
-    first = error.errors()[0]
+    """The first complaint of pydantic as a ParamsError; of a misspelt key, rather than of the one that it stood for."""
+    complaints = error.errors()
+    first = next((found for found in complaints if found["type"] == "extra_forbidden"), complaints[0])
     path = [part for part in first["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tagged-")))]
     full = key + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     value = _at(row, path)

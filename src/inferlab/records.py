@@ -10,11 +10,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from inferlab.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCHEMA_VERSION = 1
 
@@ -177,19 +180,24 @@ class QualityRecord(Record):
 
 
 class Configuration(Frozen):
-    """One row of a table: model × optimization × target × path × batching. The A/A twin differs by `twin` alone."""
+    """One row of a table: model × optimization × target × path × batching. The A/A twin differs by `twin` alone.
+
+    `cache_share` is the share of the study's payloads whose answers the server's response cache holds; 0 is no cache.
+    """
 
     model: str
     optimization: str
     target: str
     path: ServingPath
     batching: Batching
+    cache_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     twin: bool = False
 
     @property
     def id(self) -> str:
         """The configuration's name in every file, table and run."""
         name = f"{self.model}/{self.optimization}/{self.target}/{self.path}/{self.batching}"
+        name += f"/cache-{self.cache_share:g}" if self.cache_share else ""
         return f"{name}/twin" if self.twin else name
 
 
@@ -204,11 +212,30 @@ class PlannedConfiguration(Frozen):
     artifact_digest: str | None = None
 
 
+class PayloadMix(Frozen):
+    """Which requests are sent: one after another in turn or, with an exponent, each drawn by itself.
+
+    Then the k-th of `distinct` payloads is drawn with a probability in proportion to 1 / k^zipf_exponent (Zipf's law).
+    """
+
+    distinct: Annotated[int, Field(ge=1, le=10_000)] = 16
+    zipf_exponent: Annotated[float, Field(ge=0, le=10)] | None = None
+
+    def probabilities(self) -> "np.ndarray":
+        """Of each payload, the most popular first: [distinct] float64."""
+        import numpy as np
+
+        weights = np.arange(1, self.distinct + 1, dtype=np.float64) ** -(self.zipf_exponent or 0.0)
+        shares: np.ndarray = weights / weights.sum()
+        return shares
+
+
 class PlanRecord(Record):
     """What a study will measure on this machine, decided before any server starts."""
 
     study: str
     model: str
+    payloads: PayloadMix = PayloadMix()
     reference: str
     """Id of the reference configuration, or empty where it cannot be measured here."""
     configurations: tuple[PlannedConfiguration, ...]
@@ -235,6 +262,7 @@ REQUEST_COLUMNS: dict[str, str] = {
     "infer_s": "float32",
     "serialize_s": "float32",
     "batch_size": "int16",
+    "cached": "bool",  # answered from the server's response cache
 }
 
 BLOCK_COLUMNS: dict[str, str] = {
@@ -246,6 +274,7 @@ BLOCK_COLUMNS: dict[str, str] = {
     "target": "str",
     "path": "str",
     "batching": "str",
+    "cache_share": "float64",
     "twin": "bool",
     "scenario": "str",
     "machine_id": "str",
@@ -272,6 +301,7 @@ BLOCK_COLUMNS: dict[str, str] = {
     "latency_p99_s": "float64",
     "latency_max_s": "float64",
     "batch_size_mean": "float64",
+    "cache_hit_share": "float64",
     "cores_granted": "int64",
     "cpu_s": "float64",
     "cpu_utilization_percent": "float64",

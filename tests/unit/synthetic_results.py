@@ -17,6 +17,7 @@ from inferlab.records import (
     Engagement,
     MachineRecord,
     OptimizationRecord,
+    PayloadMix,
     PlannedConfiguration,
     PlanRecord,
     QualityRecord,
@@ -24,6 +25,7 @@ from inferlab.records import (
 )
 
 SCENARIOS = ("one-caller", "eight-callers", "common-rate")
+STUDY_SCENARIOS = {"serving": SCENARIOS, "optimization": SCENARIOS[:2], "caching": SCENARIOS[1:2]}
 PRECISION = {"original": "fp32", "quantized": "int8-static", "pruned": "fp32", "sparse": "fp32"}
 SPEED = {"original": 1.0, "quantized": 0.5, "pruned": 0.75, "sparse": 1.0}
 MEASURED_TARGETS = {"cpu-eager": 1.6, "cpu-openvino": 1.0}
@@ -31,6 +33,10 @@ ABSENT = {
     "cuda-inductor": ("no CUDA device was found", "run on a machine with an NVIDIA GPU"),
     "inf2-neuronx": ("no Neuron device was found", "start an inf2.xlarge instance"),
 }
+CACHE_SHARES = (0.0, 0.1, 1.0)
+HITS = {0.0: 0.0, 0.1: 0.4, 1.0: 1.0}
+HIT_S = 0.0005
+MIX = PayloadMix(distinct=50, zipf_exponent=1.0)
 UNSUPPORTED = "PyTorch's eager CPU kernels have no static int8"
 
 
@@ -64,6 +70,18 @@ class Synthetic:
             found += [
                 Configuration(model=model, optimization="original", target=t, path="fastapi-plain", batching="none")
                 for t in targets
+            ]
+        elif study == "caching":
+            found = [
+                Configuration(
+                    model=model,
+                    optimization="original",
+                    target="cpu-openvino",
+                    path="fastapi",
+                    batching="dynamic",
+                    cache_share=share,
+                )
+                for share in CACHE_SHARES
             ]
         else:
             cells = product(targets, PRECISION)
@@ -207,10 +225,11 @@ def write_study(folder: Path, truth: Synthetic, study: str, model: str, rng: np.
             )
         )
     reference = next(c for c in configurations if c.twin).model_copy(update={"twin": False}).id
-    PlanRecord(study=study, model=model, reference=reference, configurations=tuple(planned)).write(
+    mix = MIX if study == "caching" else PayloadMix()
+    PlanRecord(study=study, model=model, payloads=mix, reference=reference, configurations=tuple(planned)).write(
         folder / "plans" / f"{study}-{model}.json"
     )
-    scenarios = SCENARIOS if study == "serving" else SCENARIOS[:2]
+    scenarios = STUDY_SCENARIOS[study]
     blocks: list[dict[str, Any]] = []
     requests: list[pd.DataFrame] = []
     for round_number in range(1, truth.rounds + 1):
@@ -243,7 +262,8 @@ def _block(
     batch = min(callers, 8) if configuration.batching == "dynamic" else 1
     typical_s = truth.truth_s(configuration) * float(np.exp(drift + rng.normal(0, truth.noise)))
     typical_s *= callers * (0.7 if batch == 8 else 1.0)
-    latency = typical_s * np.exp(rng.normal(0, 0.1, truth.requests))
+    hits = np.arange(truth.requests) % 10 < 10 * HITS[configuration.cache_share]
+    latency = np.where(hits, HIT_S * callers, typical_s) * np.exp(rng.normal(0, 0.1, truth.requests))
     rate = 20.0 if scenario == "common-rate" else callers / float(latency.mean())
     sent = np.arange(truth.requests) / rate
     keys = {"study": study, "configuration": configuration.id, "scenario": scenario, "machine_id": truth.machine_id}
@@ -252,6 +272,7 @@ def _block(
     columns = {"scheduled_s": sent, "sent_s": sent, "first_byte_s": sent + latency, "done_s": sent + latency}
     frame = pd.DataFrame(columns | dict.fromkeys(("parse_s", "queue_s", "batch_s", "serialize_s"), 0.0))
     frame = frame.assign(**keys, warmup=np.arange(truth.requests) < 3, status="ok", infer_s=latency, batch_size=batch)
+    frame["cached"] = hits
     frame["http_status"] = 0 if configuration.path == "direct" else 200
     kept = latency[3:]
     quantiles = np.quantile(kept, [0.5, 0.9, 0.95, 0.99])
@@ -276,6 +297,7 @@ def _block(
         **{f"latency_{name}_s": value for name, value in zip(("p50", "p90", "p95", "p99"), quantiles, strict=True)},
         "latency_max_s": kept.max(),
         "batch_size_mean": float(batch),
+        "cache_hit_share": float(hits[3:].mean()) if configuration.cache_share else np.nan,
         "cores_granted": 1,
         "cpu_s": 0.45,
         "cpu_utilization_percent": 90.0 + rng.normal(0, 1),

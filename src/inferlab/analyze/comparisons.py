@@ -42,7 +42,8 @@ PAIR = ["model", "configuration", "reference", "scenario", "metric"]
 NOISE_COLUMNS = [*SCOPE, "scenario", "metric", "reference", "ratio_median", "ratio", "ratio_low", "ratio_high"]
 NOISE_COLUMNS += ["log_sd", "noise_floor", "rounds", "twin_warning"]
 
-COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "configuration", "scenario", "metric", "better"]
+COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "cache_share"]
+COLUMNS += ["configuration", "scenario", "metric", "better"]
 COLUMNS += ["against", "reference", "rounds", "ratio", "ratio_low", "ratio_high", "ratio_median", "log_sd", "p_value"]
 COLUMNS += ["p_adjusted", "noise_floor", "verdict", "more_rounds_needed", "note"]
 
@@ -144,7 +145,7 @@ def _references(row: Row, reference: Row, candidates: list[Row]) -> Iterator[tup
     if row is not reference:
         yield AGAINST_REFERENCE, reference
     if row.keys["optimization"] != ORIGINAL:
-        same = ("target", "path", "batching")
+        same = ("target", "path", "batching", "cache_share")
         for other in candidates:
             if other.keys["optimization"] == ORIGINAL and all(other.keys[name] == row.keys[name] for name in same):
                 yield AGAINST_ORIGINAL, other
@@ -167,7 +168,7 @@ def _floor(twin: PairedRatio) -> float:
 def _record(
     row: Row, reference: Row, metric: str, better: str, found: PairedRatio, twin: dict[Any, Any]
 ) -> dict[str, Any]:
-    names = (*SCOPE, "target", "optimization", "path", "batching", "configuration", "scenario")
+    names = (*SCOPE, "target", "optimization", "path", "batching", "cache_share", "configuration", "scenario")
     return {
         **{name: row.keys[name] for name in names},
         "metric": metric,

@@ -97,7 +97,7 @@ def _speed(row: Row, rows: list[Row], confidence: float) -> dict[str, Any]:
 
 def _originals_beside(row: Row, rows: list[Row]) -> dict[str, Row]:
     """Measured rows of the original under the same circumstances, by target."""
-    same = ("study", "model", "path", "batching", "scenario")
+    same = ("study", "model", "path", "batching", "cache_share", "scenario")
     return {
         str(other.keys["target"]): other
         for other in rows

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BLOCK_KEY = ["study", "configuration", "scenario", "round", "attempt"]
-REQUESTS_READ = [*BLOCK_KEY, "machine_id", "warmup", "status", "scheduled_s", "done_s"]
+REQUESTS_READ = [*BLOCK_KEY, "machine_id", "warmup", "status", "scheduled_s", "done_s", "cached"]
 
 AGAIN = "delete it and run dvc repro, which collects this run's files again, or bring it from where it was measured"
 
@@ -64,10 +64,10 @@ class ResultSet:
         return tuple(sorted(found))
 
     @cached_property
-    def latencies(self) -> "dict[tuple[str, str, str], pd.DataFrame]":
-        """Latency of the answered requests outside the warm-up, in seconds since the scheduled time.
+    def requests(self) -> "dict[tuple[str, str, str], pd.DataFrame]":
+        """The answered requests outside the warm-up, by study, configuration and scenario.
 
-        By study, configuration and scenario; columns round, attempt, latency_s. Raises ArtifactError or DataError where
+        Columns round, attempt, latency_s (since the scheduled time) and cached. Raises ArtifactError or DataError where
         the requests are not those of the blocks beside them.
         """
         found: dict[tuple[str, str, str], pd.DataFrame] = {}
@@ -83,7 +83,7 @@ class ResultSet:
             requests = requests.assign(latency_s=latency)
             for key, group in requests.groupby(["study", "configuration", "scenario"], observed=True):
                 of_study, configuration, scenario = (str(part) for part in key)
-                found[(of_study, configuration, scenario)] = group[["round", "attempt", "latency_s"]]
+                found[(of_study, configuration, scenario)] = group[["round", "attempt", "latency_s", "cached"]]
         return found
 
     def correct(self, model: str, optimization: str, target: str) -> "pd.Series[bool] | None":
@@ -242,14 +242,15 @@ def usable_blocks(blocks: "pd.DataFrame") -> "pd.DataFrame":
     return measured.sort_values("attempt").drop_duplicates(BLOCK_KEY[:-1], keep="last").sort_values("round")
 
 
-def pooled_latencies(latencies: "pd.DataFrame | None", blocks: "pd.DataFrame") -> "np.ndarray":
-    """Latencies in seconds, [requests], of the requests that belong to `blocks`."""
+def pooled_requests(requests: "pd.DataFrame | None", blocks: "pd.DataFrame") -> "pd.DataFrame":
+    """Columns latency_s (seconds) and cached of the requests that belong to `blocks`."""
     import numpy as np
+    import pandas as pd
 
-    if latencies is None or len(blocks) == 0:
-        return np.empty(0)
-    belongs = np.isin(_block_numbers(latencies), _block_numbers(blocks))
-    return latencies["latency_s"].to_numpy(dtype=float)[belongs]
+    if requests is None or len(blocks) == 0:
+        return pd.DataFrame({"latency_s": np.empty(0), "cached": np.empty(0, dtype=bool)})
+    belongs = np.isin(_block_numbers(requests), _block_numbers(blocks))
+    return requests.loc[belongs, ["latency_s", "cached"]]
 
 
 def _block_numbers(frame: "pd.DataFrame") -> "np.ndarray":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from inferlab.analyze.results import ResultSet, pooled_latencies, usable_blocks
+from inferlab.analyze.results import ResultSet, pooled_requests, usable_blocks
 from inferlab.records import PlannedConfiguration, PlanRecord
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ KEYS = (
     "precision",
     "path",
     "batching",
+    "cache_share",
     "twin",
     "configuration",
     "scenario",
@@ -55,8 +56,13 @@ class Row:
     @cached_property
     def latencies(self) -> "np.ndarray":
         """Latencies in seconds, [requests], of all measured requests."""
+        return self.requests["latency_s"].to_numpy(dtype=float)
+
+    @cached_property
+    def requests(self) -> "pd.DataFrame":
+        """Columns latency_s and cached of all measured requests."""
         key = (self.keys["study"], self.keys["configuration"], self.keys["scenario"])
-        return pooled_latencies(self.results.latencies.get(key), self.blocks)
+        return pooled_requests(self.results.requests.get(key), self.blocks)
 
     @property
     def measured(self) -> bool:
@@ -134,6 +140,7 @@ def _row(
         "precision": precision,
         "path": configuration.path,
         "batching": configuration.batching,
+        "cache_share": configuration.cache_share,
         "twin": configuration.twin,
         "configuration": configuration.id,
         **load,

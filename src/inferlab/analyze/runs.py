@@ -13,7 +13,19 @@ from inferlab.analyze.throughput import throughput_table
 from inferlab.analyze.utilization import utilization_table
 from inferlab.records import ArtifactRecord, OptimizationRecord, QualityRecord, digest_of
 
-IDENTITY = ("study", "model", "optimization", "precision", "target", "path", "batching", "twin", "scenario", "loop")
+IDENTITY = (
+    "study",
+    "model",
+    "optimization",
+    "precision",
+    "target",
+    "path",
+    "batching",
+    "cache_share",
+    "twin",
+    "scenario",
+    "loop",
+)
 NOT_METRICS = {*IDENTITY, "machine_id", "environment_id", "profile", "provenance", "configuration"}
 NOT_METRICS |= {"outcome", "reason", "hint"}
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inferlab.analyze.caching import caching_table
 from inferlab.analyze.comparisons import comparison_table, noise_table
 from inferlab.analyze.headline import headline, machine_table
 from inferlab.analyze.interactions import interaction_table
@@ -55,6 +56,7 @@ def write_tables(
         "throughput": throughput,
         "utilization": utilization_table(rows, confidence),
         "optimization": optimization,
+        "caching": caching_table(rows, confidence),
         "quality": quality_table(sets, confidence),
         "interactions": interaction_table(rows, confidence),
         "noise": noise,

@@ -35,7 +35,8 @@ class Block:
     """One configuration under load for a short time.
 
     Requests that are due in the first `warmup_s` are marked and not counted; then come `block_s` of measured ones, of
-    which there are at most `max_requests`. A request without an answer after `timeout_s` is given up.
+    which there are at most `max_requests`. A request without an answer after `timeout_s` is given up. Payloads are sent
+    in turn or, with a `zipf_exponent`, as Zipf's law has it.
     """
 
     load: ClosedLoad | OpenLoad
@@ -44,6 +45,7 @@ class Block:
     timeout_s: float
     max_requests: int | None = None
     seed: int = 0
+    zipf_exponent: float | None = None
 
     def __post_init__(self) -> None:
         if self.warmup_s < 0 or not self.block_s > 0 or not self.timeout_s > 0:

@@ -11,12 +11,16 @@ from yarl import URL
 
 from inferlab.load.block import Block, BlockResult, HttpRequests, Phase
 from inferlab.load.loops import Reply, clock, offer
+from inferlab.load.popularity import Pick, picks
 from inferlab.load.summary import summarize
 from inferlab.load.timings import UNTOLD, ServerTimings, parse_server_timing
 
 REJECTED = frozenset({429, 503})
 GATEWAY_TIMEOUT = 504
 SERVER_TIMING = istr("Server-Timing")
+CACHE_STATUS = istr("Cache-Status")
+HIT = "; hit"
+"""How the only cache on the way ends its entry (RFC 9211)."""
 ERROR_TEXT_LENGTH = 300
 NAN = float("nan")
 
@@ -39,7 +43,7 @@ async def run_block(requests: HttpRequests, block: Block, on_phase: Callable[[Ph
         auto_decompress=False,
         timeout=timeout,
     ) as session:
-        sender = _Sender(session, requests)
+        sender = _Sender(session, requests, picks(len(requests.bodies), block.zipf_exponent, block.seed))
         with quiet_collector():
             offered = await offer(block, sender.send, on_measured)
         cpu_s = time.process_time() - cpu_s
@@ -48,13 +52,14 @@ async def run_block(requests: HttpRequests, block: Block, on_phase: Callable[[Ph
 
 
 class _Sender:
-    def __init__(self, session: aiohttp.ClientSession, requests: HttpRequests) -> None:
+    def __init__(self, session: aiohttp.ClientSession, requests: HttpRequests, pick: Pick) -> None:
         self._session = session
+        self._pick = pick
         self._url = URL(requests.url)
         self._bodies = requests.bodies
 
     async def send(self, number: int) -> Reply:
-        body = self._bodies[number % len(self._bodies)]
+        body = self._bodies[self._pick(number)]
         first_byte_s = NAN
         try:
             async with self._session.post(self._url, data=body) as response:
@@ -66,7 +71,9 @@ class _Sender:
             return Reply(first_byte_s, "error", error=f"{type(error).__name__}: {error}")
         http_status = response.status
         if http_status == 200:
-            return Reply(first_byte_s, "ok", 200, response.headers.get(SERVER_TIMING))
+            headers = response.headers
+            cached = CACHE_STATUS in headers and headers[CACHE_STATUS].endswith(HIT)
+            return Reply(first_byte_s, "ok", 200, headers.get(SERVER_TIMING), cached=cached)
         text = f"HTTP {http_status}: {answer[:ERROR_TEXT_LENGTH].decode(errors='replace')}"
         return Reply(first_byte_s, _status_of(http_status), http_status, error=text)
 

@@ -23,6 +23,8 @@ class Reply(NamedTuple):
     timings: object = None
     """The server's account, in whatever form it came: read after the block."""
     error: str = ""
+    cached: bool = False
+    """Answered from the server's response cache."""
 
 
 class Row(NamedTuple):

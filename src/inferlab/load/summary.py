@@ -40,6 +40,7 @@ def summarize(
         "http_status": np.array([row.reply.http_status for row in rows], dtype=np.int16),
         **dict(zip(ServerTimings._fields[:5], timings.T[:5], strict=True)),
         "batch_size": timings.T[5].astype(np.int16),
+        "cached": np.array([row.reply.cached for row in rows], dtype=bool),
     }
     return BlockResult(
         columns=columns,

@@ -14,6 +14,7 @@ from inferlab.errors import ArtifactError, MeasurementError
 from inferlab.load.process import LoadProcess
 from inferlab.processes import places_to_start
 from inferlab.records import ArtifactRecord, PlannedConfiguration, digest_of
+from inferlab.serve.cache import bytes_of_answers
 from inferlab.serve.process import ServerProcess, stop_servers
 from inferlab.targets.loading import SessionFactory
 
@@ -65,7 +66,7 @@ def serve_all(
     `artifacts` is the model's folder; `advance` is called with 1 for every host that is up. Raises ArtifactError where
     an artifact is not the one that was planned, and what a server raises as it starts.
     """
-    servers = [_server(row, model, artifacts, cores, max_batch_size) for row in planned]
+    servers = [_server(row, model, artifacts, cores, max_batch_size, len(samples)) for row in planned]
     try:
         for server in _started(servers, places_to_start(cores)):
             server.pause()
@@ -96,7 +97,12 @@ def _started(servers: Sequence[ServerProcess], places: Sequence[tuple[int, ...]]
 
 
 def _server(
-    planned: PlannedConfiguration, model: Model, artifacts: Path, cores: tuple[int, ...], max_batch_size: int
+    planned: PlannedConfiguration,
+    model: Model,
+    artifacts: Path,
+    cores: tuple[int, ...],
+    max_batch_size: int,
+    distinct: int,
 ) -> ServerProcess:
     """The server of a planned configuration, not started yet. Raises ArtifactError."""
     configuration = planned.configuration
@@ -106,4 +112,5 @@ def _server(
     # Each compiled batch size holds memory of its own, so that what never batches must not load them.
     largest = 1 if configuration.batching == "none" else max_batch_size
     factory = SessionFactory(artifact_dir=folder, model=model, cores=cores, largest_batch=largest)
-    return ServerProcess(configuration.path, factory, model, configuration.batching, max_batch_size, cores)
+    cache_bytes = bytes_of_answers(round(configuration.cache_share * distinct), model.outputs)
+    return ServerProcess(configuration.path, factory, model, configuration.batching, max_batch_size, cores, cache_bytes)

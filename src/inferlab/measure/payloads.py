@@ -7,22 +7,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inferlab.data.base import Samples
+from inferlab.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from inferlab.models.base import Model
-
-PAYLOADS = 16
-"""Different requests sent in turn, so that no cache sees one picture or one text alone."""
+    from inferlab.records import PayloadMix
 
 
-def payloads(model: Model, prepared: Path, seed: int) -> list[dict[str, np.ndarray]]:
+def payloads(model: Model, prepared: Path, seed: int, mix: PayloadMix) -> list[dict[str, np.ndarray]]:
     """Input tensors of batch 1, by name: a seeded choice of what prepare stored for evaluation.
 
-    Raises DataError where that is not there.
+    Where all are sent in turn, fewer samples than the mix asks for will do. Raises DataError where there are none, and
+    UserError where there are too few to draw from.
     """
     random = np.random.default_rng(seed)
     samples = Samples.read(prepared / "evaluation.npz")
-    chosen = random.choice(len(samples), size=min(PAYLOADS, len(samples)), replace=False)
+    if mix.zipf_exponent is not None and len(samples) < mix.distinct:
+        raise UserError(
+            f"payloads.distinct of the study is {mix.distinct}; expected at most {len(samples)}, the evaluation "
+            f"samples of {model.name} in this profile"
+        )
+    chosen = random.choice(len(samples), size=min(mix.distinct, len(samples)), replace=False)
     return [model.preprocess(samples.take(np.array([index])).raw) for index in chosen]

@@ -20,7 +20,8 @@ def plan_study(
     the second time as its twin.
     """
     chosen = [name for name in study.optimizations if name in optimizations]
-    rows = [_planned(configuration, artifact) for configuration in study.configurations(model, chosen, targets)]
+    covered = [name for name in targets if study.targets is None or name in study.targets]
+    rows = [_planned(configuration, artifact) for configuration in study.configurations(model, chosen, covered)]
     references = [row for row in rows if row.outcome is None and study.is_reference(row.configuration)]
     reference = ""
     if references:
@@ -30,9 +31,11 @@ def plan_study(
     elif any(row.outcome is None for row in rows):
         raise UserError(
             f"study {study.name!r} cannot be measured for {model!r}: its reference, the original model, can run on "
-            f"none of the selected targets ({', '.join(targets)}); add one that can to params.yaml run.targets"
+            f"none of the selected targets ({', '.join(covered)}); add one that can to params.yaml run.targets"
         )
-    return PlanRecord(study=study.name, model=model, reference=reference, configurations=tuple(rows))
+    return PlanRecord(
+        study=study.name, model=model, payloads=study.mix, reference=reference, configurations=tuple(rows)
+    )
 
 
 def _planned(configuration: Configuration, artifact: Callable[[Configuration], ArtifactRecord]) -> PlannedConfiguration:

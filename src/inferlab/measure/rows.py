@@ -123,6 +123,7 @@ def block_row(
         **{name: float(np.quantile(latency_s, q)) if len(latency_s) else math.nan for name, q in QUANTILES.items()},
         "latency_max_s": float(latency_s.max()) if len(latency_s) else math.nan,
         "batch_size_mean": _mean(batch_size),
+        "cache_hit_share": _mean(columns["cached"][answered]) if key["cache_share"] else math.nan,
         "cores_granted": cores_granted,
         "cpu_s_per_request": account["cpu_s"] / answered_meanwhile if answered_meanwhile else math.nan,
         "accelerator_utilization_percent": math.nan,

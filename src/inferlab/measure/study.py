@@ -40,6 +40,7 @@ class Settings:
     timeout_s: float
     cores_granted: int
     limits: Limits
+    zipf_exponent: float | None
 
 
 def measure_study(
@@ -84,8 +85,8 @@ def _warm_up(
     answers none.
     """
     most = max((scenario.callers for scenario in scenarios.values() if not isinstance(scenario, OpenLoop)), default=1)
-    crowd = Block(ClosedLoad(most), 0, settings.warmup_s, settings.timeout_s, settings.max_requests, settings.seed)
-    alone = Block(ClosedLoad(1), 0, settings.block_s, settings.timeout_s, settings.max_requests, settings.seed)
+    crowd = _block(ClosedLoad(most), 0, settings.warmup_s, settings)
+    alone = _block(ClosedLoad(1), 0, settings.block_s, settings)
     slowest_per_s = float("inf")
     for name, (_, host) in hosts.items():
         host.run(crowd, ignore_phase)
@@ -94,6 +95,19 @@ def _warm_up(
             raise MeasurementError(f"{name} answers no request: {result.first_error}")
         slowest_per_s = min(slowest_per_s, result.throughput_per_s)
     return slowest_per_s
+
+
+def _block(load: ClosedLoad | OpenLoad, warmup_s: float, block_s: float, settings: Settings, number: int = 0) -> Block:
+    """A block of one round; the configurations of a round get the same requests in the same order."""
+    return Block(
+        load,
+        warmup_s,
+        block_s,
+        settings.timeout_s,
+        settings.max_requests,
+        settings.seed + number,
+        settings.zipf_exponent,
+    )
 
 
 class _Runner:
@@ -135,8 +149,7 @@ class _Runner:
             block_s = max(block_s, LEAST_OPEN_REQUESTS / rate_per_s)
         else:
             load = ClosedLoad(scenario.callers)
-        seed = settings.seed + number
-        return Block(load, settings.warmup_s, block_s, settings.timeout_s, settings.max_requests, seed)
+        return _block(load, settings.warmup_s, block_s, settings, number)
 
     def _key(self, row: PlannedConfiguration, scenario: str, number: int, attempt: int, order: int) -> dict[str, Any]:
         settings = self._settings

@@ -10,6 +10,7 @@ from inferlab.report.text import configuration_label
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 OPTIMIZATION_ORDER = ("original", "quantized", "pruned", "sparse")
@@ -48,6 +49,15 @@ def with_labels(frame: "pd.DataFrame") -> "pd.DataFrame":
     labels = [f"{line['target']} · {configuration_label(line)}" for line in frame.to_dict("records")]
     places = {name: place for place, name in enumerate(dict.fromkeys(frame["target"]))}
     return frame.assign(label=labels).sort_values("target", key=lambda names: names.map(places), kind="stable")
+
+
+def plain_ticks(axis: "Axis") -> None:
+    """On a logarithmic axis, ticks such as 5 and 20 instead of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def figure_html(figure: "Figure", caption: str) -> str:

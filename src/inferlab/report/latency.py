@@ -1,8 +1,8 @@
 """The page of Table 1: latency."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from inferlab.report.figures import colours, figure_html, theme, with_labels
+from inferlab.report.figures import colours, figure_html, plain_ticks, theme, with_labels
 from inferlab.report.page import machine_heading
 from inferlab.report.source import Report
 from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
@@ -123,18 +123,9 @@ def _distributions(quantiles: "pd.DataFrame", title: str) -> str:
             ax=axis,
         )
         axis.set(xscale="log", xlabel="latency (ms, log scale)", ylabel="", title=scenario_label(str(scenario)))
-        _plain_ticks(axis)
+        plain_ticks(axis.xaxis)
     caption = (
         f"{title}. Box: middle half of the requests, line: median, whiskers: 5th to 95th percentile. "
         "Colour: optimization."
     )
     return figure_html(figure, caption)
-
-
-def _plain_ticks(axis: Any) -> None:
-    """Ticks such as 5 and 20 instead of powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from inferlab.serve.tensors import Tensors
+    from collections.abc import Sequence
+
+    from inferlab.serve.tensors import Spec, Tensors
 
 ENTRY_BYTES = 512
 """What an entry takes beside its arrays' bytes: its key, its dict and the arrays' headers."""
@@ -55,6 +60,12 @@ def key_of(inputs: Tensors) -> bytes:
         digest.update(f"{name}{value.shape}".encode())
         digest.update(value.tobytes())
     return digest.digest()
+
+
+def bytes_of_answers(count: int, outputs: Sequence[Spec]) -> int:
+    """The limit of a cache that holds so many answers of one item each; `outputs` are the model's."""
+    values = sum(np.dtype(spec.dtype).itemsize * math.prod(spec.shape) for spec in outputs)
+    return count * (ENTRY_BYTES + values)
 
 
 def _size(outputs: Tensors) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferlab.child import keep_freed_memory
 from inferlab.load.loops import Reply, clock, offer
+from inferlab.load.popularity import picks
 from inferlab.load.summary import summarize
 from inferlab.load.timings import UNTOLD, ServerTimings
 from inferlab.serve.timings import Timings
@@ -55,6 +56,7 @@ async def run_block(
     batcher: Batcher, payloads: tuple[Tensors, ...], block: Block, on_phase: Callable[[Phase], None]
 ) -> BlockResult:
     """Run a block against a batcher; there is no HTTP, so `http_status` is 0 and the first byte comes with the last."""
+    pick = picks(len(payloads), block.zipf_exponent, block.seed)
 
     async def send(number: int) -> Reply:
         from inferlab.serve.batcher import BatchTooLargeError, ClosedError
@@ -62,7 +64,7 @@ async def run_block(
 
         try:
             async with asyncio.timeout(block.timeout_s):
-                answer = await batcher.submit(payloads[number % len(payloads)])
+                answer = await batcher.submit(payloads[pick(number)])
         except TimeoutError:
             return Reply(NAN, "timeout", error="no answer in time")
         except (BatchTooLargeError, ClosedError, InferenceError) as error:

@@ -24,13 +24,14 @@ BATCH_LIMIT_S = 120.0
 
 @dataclass(frozen=True)
 class Hosted:
-    """What a server process is to serve; picklable."""
+    """What a server process is to serve; picklable. `cache_bytes` limits the response cache, 0 is none."""
 
     session_factory: SessionFactory
     model: Model
     batching: Batching
     max_batch_size: int
     cores: tuple[int, ...]
+    cache_bytes: int = 0
 
 
 def serve_fastapi(connection: Connection, hosted: Hosted) -> None:
@@ -56,6 +57,7 @@ async def _serve_batched(connection: Connection, hosted: Hosted) -> None:
     from inferlab.serve.access import Access
     from inferlab.serve.app import Server
     from inferlab.serve.batcher import Batcher
+    from inferlab.serve.cache import ResponseCache
     from inferlab.serve.deployment import Deployment
     from inferlab.serve.layout import Layout
     from inferlab.serve.replica import Replica, ReplicaSettings
@@ -66,7 +68,8 @@ async def _serve_batched(connection: Connection, hosted: Hosted) -> None:
     layout = Layout.of(model.inputs, model.outputs, largest)
     settings = ReplicaSettings(f"replica of {model.name}", hosted.session_factory, layout, hosted.cores, BATCH_LIMIT_S)
     batcher = Batcher([Replica(settings)], hosted.batching, largest)
-    server = Server({model.name: Deployment(model.name, model, batcher)}, Access(None))
+    cache = ResponseCache(hosted.cache_bytes) if hosted.cache_bytes else None
+    server = Server({model.name: Deployment(model.name, model, batcher, cache=cache)}, Access(None))
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
 

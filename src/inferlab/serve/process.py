@@ -40,11 +40,14 @@ class ServerProcess:
         batching: Batching,
         max_batch_size: int,
         cores: Sequence[int],
+        cache_bytes: int = 0,
     ) -> None:
+        if cache_bytes and kind != "fastapi":
+            raise ValueError(f"cache_bytes is {cache_bytes}; on the path {kind} there is no response cache")
         self.kind = kind
         self.model = model
         self.cores = tuple(cores)
-        self._hosted = Hosted(session_factory, model, batching, max_batch_size, self.cores)
+        self._hosted = Hosted(session_factory, model, batching, max_batch_size, self.cores, cache_bytes)
         self._what = f"{kind} server of {model.name}"
         self._child: Child | None = None
         self._ready = False

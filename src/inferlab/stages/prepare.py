@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inferlab.models.base import Model
     from inferlab.params import Params
 
-EXAMPLE_COUNT = 64
+EXAMPLE_COUNT = 256
 """Random samples that stand for evaluation data where a model has none, as payloads of requests."""
 
 

@@ -31,6 +31,7 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
         timeout_s=params.serve.request_timeout_s,
         cores_granted=len(machine.core_plan.server),
         limits=params.validity,
+        zipf_exponent=plan.payloads.zipf_exponent,
     )
     scenarios = {name: params.scenarios[name] for name in params.studies[study].scenarios}
     inputs = [_code(), settings, scenarios, plan.model_dump(), params.serve, machine.model_dump(), params.models[model]]
@@ -38,7 +39,7 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
     if not planned:
         journal.deliver_nothing(out)
         return
-    samples = payloads(params.models[model], root / "build" / "prepared" / model, params.run.seed)
+    samples = payloads(params.models[model], root / "build" / "prepared" / model, params.run.seed, plan.payloads)
     steps = len(planned) * (1 + len(scenarios) * (settings.rounds - len(journal.finished_rounds())))
     with LoadProcess(machine.core_plan.load) as load, progress(steps, f"{study} {model}") as advance:
         serve = partial(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from inferlab.records import Configuration, Frozen
+from inferlab.records import Configuration, Frozen, PayloadMix
 from inferlab.registry import Registry
 
 
@@ -31,12 +31,21 @@ Scenario = ClosedLoop | OpenLoop
 
 
 class Study(Frozen, ABC):
-    """A row of params.yaml `studies:`. A subclass says which configurations answer its question."""
+    """A row of params.yaml `studies:`. A subclass says which configurations answer its question.
+
+    `targets` are those of the run that the study covers; all where it names none.
+    """
 
     name: str
     kind: str
     optimizations: Annotated[tuple[str, ...], Field(min_length=1)]
     scenarios: Annotated[tuple[str, ...], Field(min_length=1)]
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+    @property
+    def mix(self) -> PayloadMix:
+        """Which requests every configuration of the study is sent."""
+        return PayloadMix()
 
     @abstractmethod
     def configurations(self, model: str, optimizations: Sequence[str], targets: Sequence[str]) -> list[Configuration]:

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-from synthetic_results import SCENARIOS, Synthetic, write_results
+from synthetic_results import STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.results import ResultSet, load_results
 from inferlab.analyze.rows import Row, rows_of
 
-STUDY_SCENARIOS = {"serving": SCENARIOS, "optimization": SCENARIOS[:2]}
 INVALID = "minilm/original/cpu-eager/fastapi-plain/none"
 
 

@@ -22,7 +22,7 @@ def test_mean_and_median_are_over_rounds_and_the_rest_of_the_pooled_requests(
     rows: list[Row], results: ResultSet
 ) -> None:
     line = of_cell(latency_table(rows, 0.95)).iloc[0]
-    pooled = results.latencies[CELL]["latency_s"].to_numpy()
+    pooled = results.requests[CELL]["latency_s"].to_numpy()
     assert line["requests"] == pooled.size == 6 * 37
     row = next(row for row in rows if (row.keys["study"], row.keys["configuration"], row.keys["scenario"]) == CELL)
     means, medians = row.by_round("latency_mean_s"), row.by_round("latency_p50_s")

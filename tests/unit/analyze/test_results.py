@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from synthetic_results import Synthetic, machine_record, write_results
 
-from inferlab.analyze.results import load_results, pooled_latencies, usable_blocks
+from inferlab.analyze.results import load_results, pooled_requests, usable_blocks
 from inferlab.errors import ArtifactError, DataError
 from inferlab.records import digests_of_folder
 
@@ -90,7 +90,7 @@ def test_requests_of_other_blocks_are_named(tmp_path: Path, other: str) -> None:
     shutil.copyfile(folder / "measurements" / other / "requests.parquet", path)
     results = load_results(tmp_path)[0]
     with pytest.raises(DataError, match=r"optimization/minilm/requests\.parquet"):
-        _ = results.latencies
+        _ = results.requests
 
 
 def test_requests_are_as_many_as_their_block_counted(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_requests_are_as_many_as_their_block_counted(tmp_path: Path) -> None:
     pd.read_parquet(path).iloc[:-1].to_parquet(path)
     results = load_results(tmp_path)[0]
     with pytest.raises(DataError, match=r"1 of 32 measured blocks .* round 2: 5 counted, 4 here"):
-        _ = results.latencies
+        _ = results.requests
 
 
 @pytest.mark.parametrize("name", ["requests", "blocks"])
@@ -139,7 +139,7 @@ def test_a_page_of_a_file_that_is_overwritten_is_named(tmp_path: Path) -> None:
 def read_all(machines: Path) -> None:
     """Read every file that the tables are made from."""
     for results in load_results(machines):
-        assert results.latencies
+        assert results.requests
         for key in results.quality:
             results.correct(*key)
 
@@ -203,11 +203,13 @@ def test_of_several_attempts_the_last_measured_one_counts() -> None:
     assert usable_blocks(blocks)["value"].tolist() == [2]
 
 
-def test_pooled_latencies_are_of_the_given_blocks_only() -> None:
-    latencies = pd.DataFrame({"round": [1, 1, 2], "attempt": [1, 2, 1], "latency_s": [0.1, 0.2, 0.3]})
+def test_pooled_requests_are_of_the_given_blocks_only() -> None:
+    requests = pd.DataFrame({"round": [1, 1, 2], "attempt": [1, 2, 1], "latency_s": [0.1, 0.2, 0.3]})
+    requests["cached"] = [False, True, False]
     blocks = pd.DataFrame({"round": [1, 2], "attempt": [2, 1]})
-    assert pooled_latencies(latencies, blocks).tolist() == [0.2, 0.3]
-    assert pooled_latencies(None, blocks).shape == (0,)
+    found = pooled_requests(requests, blocks)
+    assert found.to_dict("list") == {"latency_s": [0.2, 0.3], "cached": [True, False]}
+    assert pooled_requests(None, blocks).shape == (0, 2)
 
 
 def test_warm_up_and_failed_requests_are_not_in_the_latencies(tmp_path: Path) -> None:
@@ -224,5 +226,5 @@ def test_warm_up_and_failed_requests_are_not_in_the_latencies(tmp_path: Path) ->
     of_it = (blocks[key].astype(str) == requests.loc[timed_out, key].astype(str)).all(axis=1)
     blocks.loc[of_it, "requests_ok"] -= 1
     blocks.to_parquet(path.with_name("blocks.parquet"))
-    found = load_results(tmp_path)[0].latencies
+    found = load_results(tmp_path)[0].requests
     assert sum(len(frame) for frame in found.values()) == kept - 1

@@ -65,6 +65,24 @@ def test_bodies_are_sent_in_turn_with_the_headers_over_one_connection_a_caller()
         assert (result.columns[earlier] <= result.columns[later]).all()
 
 
+def test_answers_from_the_cache_are_marked_and_payloads_are_drawn() -> None:
+    seen: list[bytes] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(await request.read())
+        known = seen.count(seen[-1]) > 1
+        return web.Response(headers={"Cache-Status": "inferlab; hit" if known else "inferlab; fwd=miss"})
+
+    block = Block(ClosedLoad(1), 0.0, 10.0, 5.0, max_requests=30, seed=4, zipf_exponent=2.0)
+    result = load(handler, block, (b"a", b"b", b"c"))
+    assert result.columns["cached"].tolist() == [seen.index(body) < place for place, body in enumerate(seen)]
+    assert seen.count(b"a") > seen.count(b"b") > 0
+    again = list(seen)
+    seen.clear()
+    load(handler, block, (b"a", b"b", b"c"))
+    assert seen == again
+
+
 @pytest.mark.parametrize(
     ("http_status", "status"), [(503, "rejected"), (429, "rejected"), (504, "timeout"), (500, "error"), (400, "error")]
 )

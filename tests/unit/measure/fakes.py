@@ -37,6 +37,7 @@ def settings(**changes: Any) -> Settings:
         "timeout_s": 1.0,
         "cores_granted": 1,
         "limits": LIMITS,
+        "zipf_exponent": None,
     }
     return Settings(**{**values, **changes})
 
@@ -80,6 +81,7 @@ class ScriptedHost:
                 "http_status": np.full(rows, 200, dtype=np.int16),
                 **durations,
                 "batch_size": np.ones(rows, dtype=np.int16),
+                "cached": np.arange(rows) % 2 == 0,
             },
             started_unix_s=1.0,
             throughput_per_s=callers / self.latency_s,

@@ -58,3 +58,10 @@ def test_rows_without_a_reference_are_the_users_error() -> None:
 
     with pytest.raises(UserError, match="its reference, the original model, can run on none"):
         plan_study(SERVING, "m", ["original", "quantized"], ["cpu"], only_quantized)
+
+
+def test_a_study_covers_the_targets_that_it_names_and_the_run_selects() -> None:
+    study = SERVING.model_copy(update={"targets": ("cpu", "elsewhere")})
+    plan = plan_study(study, "m", ["original"], ["old", "gpu", "cpu"], artifact)
+    assert {row.configuration.target for row in plan.configurations} == {"cpu"}
+    assert plan.payloads == study.mix

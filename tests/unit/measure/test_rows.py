@@ -20,6 +20,7 @@ KEY = {
     "target": "t",
     "path": "fastapi",
     "batching": "none",
+    "cache_share": 0.0,
     "twin": False,
     "scenario": "one-caller",
     "machine_id": "x",
@@ -49,6 +50,12 @@ ONE_CALLER = ClosedLoad(1)
 def result(load: Any = ONE_CALLER) -> Any:
     with serving([ScriptedHost(0.01)], lambda steps: None) as (host,):
         return host.run(Block(load, 0.0, 1.0, 1.0), lambda phase: None)
+
+
+def test_hits_are_counted_where_there_is_a_cache() -> None:
+    with_cache = block_row(result(), ACCOUNT, 1, 1, LIMITS, {**KEY, "cache_share": 0.5})
+    assert (with_cache["cache_share"], with_cache["cache_hit_share"]) == (0.5, 0.5)
+    assert np.isnan(block_row(result(), ACCOUNT, 1, 1, LIMITS, KEY)["cache_hit_share"])
 
 
 def test_a_block_counts_measured_requests_only() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from synthetic_results import SCENARIOS, Synthetic, write_results
+from synthetic_results import STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.tables import write_tables
 from inferlab.report.source import Report, open_report
@@ -15,10 +15,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("repository")
     machines = root / "results" / "machines"
     plain = "minilm/original/cpu-eager/fastapi-plain/none"
-    write_results(machines, Synthetic(models=("minilm", "noop"), rounds=4, requests=30, samples=60, invalid=(plain,)))
+    studies = ("serving", "optimization", "caching")
+    this = Synthetic(models=("minilm", "noop"), studies=studies, rounds=4, requests=30, samples=60, invalid=(plain,))
+    write_results(machines, this)
     write_results(machines, Synthetic(machine_id="machine-b", studies=("optimization",), rounds=3, samples=60))
-    scenarios = {"serving": SCENARIOS, "optimization": SCENARIOS[:2]}
-    write_tables(root / "results", scenarios, ["common-rate"], 0.95, ("machine-a", "environment-a", "full"))
+    write_tables(root / "results", STUDY_SCENARIOS, ["common-rate"], 0.95, ("machine-a", "environment-a", "full"))
     return root
 
 

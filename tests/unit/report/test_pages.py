@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inferlab.report import comparisons, latency, optimization, summary, throughput, utilization
+from inferlab.report import caching, comparisons, latency, optimization, summary, throughput, utilization
 from inferlab.report.page import Page, head, page_html, pages_of
 from inferlab.report.source import Report
 from inferlab.report.text import Fragment, with_interval
@@ -21,6 +21,7 @@ FIGURES = [
     throughput.throughput_figures,
     utilization.utilization_figures,
     optimization.optimization_figures,
+    caching.caching_figures,
     comparisons.comparison_figures,
 ]
 
@@ -55,6 +56,19 @@ def test_optimizations_show_accuracy_engagement_and_both_speed_ups(report: Repor
     for word in ("× cpu-eager", "× best fp32", "accuracy", "MACs kept", "sparse on cpu-openvino: not engaged"):
         assert word in html
     assert "Machine machine-b" in html
+
+
+def test_caching_shows_hits_beside_those_expected_and_says_where_there_was_no_study(report: Report) -> None:
+    html = caching.caching_tables(report).html
+    for text in ("50 distinct requests", "1/k^1", "fastapi · batching · cache of 10 %", "expected", "miss ms"):
+        assert text in html
+    here, elsewhere = html.split("machine-b", 1)
+    assert "was not part of this run" in elsewhere and "was not part of this run" not in here
+    lines = report.of_set("caching", report.sets[0]).set_index(["model", "cache_share"])
+    assert (
+        with_interval(*lines.loc[("minilm", 0.1), ["speedup", "speedup_low", "speedup_high"]]).replace(" [", "\n[")
+        in html
+    )
 
 
 def test_comparisons_show_verdicts_noise_and_interactions(report: Report) -> None:

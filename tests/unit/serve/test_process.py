@@ -16,6 +16,7 @@ from inferlab.load.block import Block, ClosedLoad, OpenLoad, Phase
 from inferlab.load.process import LoadProcess
 from inferlab.processes import threads_of
 from inferlab.records import ServingPath
+from inferlab.serve.cache import bytes_of_answers
 from inferlab.serve.process import ENTRIES, ServerProcess, stop_servers
 from serve.sessions import CORE, NOOP, DamagedFactory, FakeFactory, ThreadedFactory, payload
 
@@ -72,6 +73,16 @@ def test_the_same_load_runs_on_every_path_before_and_after_a_pause() -> None:
     assert batch_sizes["fastapi"] > 1
     assert batch_sizes["direct"] > 1
     assert batch_sizes["fastapi-plain"] == 0
+
+
+def test_a_cache_that_holds_all_answers_gives_each_once_from_the_model() -> None:
+    cache_bytes = bytes_of_answers(len(PAYLOADS), NOOP.outputs)
+    server = ServerProcess("fastapi", FakeFactory(), NOOP, "dynamic", 8, (CORE,), cache_bytes)  # type: ignore[arg-type]
+    with LoadProcess((CORE,)) as load, server:
+        result = load.run(server.requests(PAYLOADS), Block(ClosedLoad(1), 0.0, 10.0, 5.0, max_requests=30))
+    assert result.columns["cached"].tolist() == [False] * 3 + [True] * 27
+    with pytest.raises(ValueError, match="on the path direct there is no response cache"):
+        ServerProcess("direct", FakeFactory(), NOOP, "dynamic", 8, (CORE,), cache_bytes)  # type: ignore[arg-type]
 
 
 def test_an_open_loop_runs_on_http() -> None:

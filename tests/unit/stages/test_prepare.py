@@ -73,9 +73,9 @@ def test_a_model_without_data_gets_example_samples(tmp_path: Path) -> None:
     model = MODELS.get("noop").model_validate({"name": "noop", "family": "noop"})
     folder = run(model, tmp_path)
     record = PreparedRecord.read(folder / "prepared.json")
-    assert (record.dataset, record.counts, record.fit) == (None, {"evaluation": 64}, {})
+    assert (record.dataset, record.counts, record.fit) == (None, {"evaluation": 256}, {})
     inputs = model.preprocess(Samples.read(folder / "evaluation.npz").raw)
-    assert inputs["input_ids"].shape == (64, 128)
+    assert inputs["input_ids"].shape == (256, 128)
 
 
 def test_bad_data_stops_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
