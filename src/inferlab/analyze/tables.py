@@ -85,8 +85,8 @@ def _write_plots(
         unit = "latency_p50_ms" if name == "latency" else column
         shown = frame[(frame["outcome"] == "measured") & (frame["loop"] == "closed") & ~frame["twin"].astype(bool)]
         if this is not None:
-            mine = shown[["machine_id", "environment_id", "profile"]].apply(tuple, axis=1) == this
-            shown = shown[mine] if len(shown) else shown
+            for name_of, value in zip(("machine_id", "environment_id", "profile"), this, strict=True):
+                shown = shown[shown[name_of] == value]
         label = shown["configuration"] + " " + shown["scenario"]
         plotted = shown.assign(label=label, **{unit: shown[column] * scale})[["model", "label", unit]]
         _write_csv(plotted.drop_duplicates("label"), folder / f"{name}.csv")

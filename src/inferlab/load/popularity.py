@@ -14,9 +14,12 @@ Pick = Callable[[int], int]
 
 
 def picks(distinct: int, zipf_exponent: float | None, seed: int) -> Pick:
-    """All payloads in turn where `zipf_exponent` is None, else independent draws, the same ones for the same seed."""
+    """All payloads in turn where `zipf_exponent` is None, else independent draws, the same ones for the same seed.
+
+    The last payload is the most popular one: all in turn then leave a cache about as many draws would.
+    """
     if zipf_exponent is None:
         return lambda number: number % distinct
     probabilities = PayloadMix(distinct=distinct, zipf_exponent=zipf_exponent).probabilities()
-    drawn = np.random.default_rng(seed).choice(distinct, size=DRAWS, p=probabilities).tolist()
+    drawn = np.random.default_rng(seed).choice(distinct, size=DRAWS, p=probabilities[::-1]).tolist()
     return lambda number: int(drawn[number % DRAWS])

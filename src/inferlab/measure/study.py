@@ -16,7 +16,7 @@ from inferlab.measure.journal import Journal
 from inferlab.measure.order import shuffled
 from inferlab.measure.rows import Observer, block_row, request_rows
 from inferlab.measure.validity import Limits
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, PlannedConfiguration
+from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, PayloadMix, PlannedConfiguration
 from inferlab.studies.base import OpenLoop, Scenario
 
 LEAST_OPEN_REQUESTS = 6
@@ -40,7 +40,7 @@ class Settings:
     timeout_s: float
     cores_granted: int
     limits: Limits
-    zipf_exponent: float | None
+    mix: PayloadMix
 
 
 def measure_study(
@@ -79,7 +79,7 @@ def measure_study(
 def _warm_up(
     hosts: Mapping[str, tuple[PlannedConfiguration, Host]], scenarios: Mapping[str, Scenario], settings: Settings
 ) -> float:
-    """Give every server its first requests and batches of every size that a scenario brings.
+    """Give every server its first requests and batches of every size that a scenario brings, and fill its cache.
 
     Returns what the slowest serves to one caller, in requests per second. Raises MeasurementError where a server
     answers none.
@@ -88,13 +88,21 @@ def _warm_up(
     crowd = _block(ClosedLoad(most), 0, settings.warmup_s, settings)
     alone = _block(ClosedLoad(1), 0, settings.block_s, settings)
     slowest_per_s = float("inf")
-    for name, (_, host) in hosts.items():
+    for name, (row, host) in hosts.items():
         host.run(crowd, ignore_phase)
+        if row.configuration.cache_share:
+            host.run(_every_payload(most, settings), ignore_phase)
         result = host.run(alone, ignore_phase)
         if not result.throughput_per_s > 0:
             raise MeasurementError(f"{name} answers no request: {result.first_error}")
         slowest_per_s = min(slowest_per_s, result.throughput_per_s)
     return slowest_per_s
+
+
+def _every_payload(callers: int, settings: Settings) -> Block:
+    """All payloads in turn, each at least once, however long they take."""
+    distinct = settings.mix.distinct
+    return Block(ClosedLoad(callers), 0, settings.timeout_s * distinct, settings.timeout_s, distinct, settings.seed)
 
 
 def _block(load: ClosedLoad | OpenLoad, warmup_s: float, block_s: float, settings: Settings, number: int = 0) -> Block:
@@ -106,7 +114,7 @@ def _block(load: ClosedLoad | OpenLoad, warmup_s: float, block_s: float, setting
         settings.timeout_s,
         settings.max_requests,
         settings.seed + number,
-        settings.zipf_exponent,
+        settings.mix.zipf_exponent,
     )
 
 

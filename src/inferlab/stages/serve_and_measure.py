@@ -31,7 +31,7 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
         timeout_s=params.serve.request_timeout_s,
         cores_granted=len(machine.core_plan.server),
         limits=params.validity,
-        zipf_exponent=plan.payloads.zipf_exponent,
+        mix=plan.payloads,
     )
     scenarios = {name: params.scenarios[name] for name in params.studies[study].scenarios}
     inputs = [_code(), settings, scenarios, plan.model_dump(), params.serve, machine.model_dump(), params.models[model]]

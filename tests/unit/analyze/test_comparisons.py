@@ -5,13 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_results import Synthetic, write_results
+from synthetic_results import STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.comparisons import AGAINST_ORIGINAL, AGAINST_REFERENCE, comparison_table, noise_table
 from inferlab.analyze.results import load_results
 from inferlab.analyze.rows import Row, rows_of
-
-from .conftest import STUDY_SCENARIOS
 
 REFERENCE = "minilm/original/cpu-openvino/fastapi/dynamic"
 SPARSE = "minilm/sparse/cpu-openvino/fastapi/dynamic"

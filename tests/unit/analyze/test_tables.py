@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from synthetic_results import Synthetic, write_results
+from synthetic_results import STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.tables import write_tables
 from inferlab.records import check_digests
-
-from .conftest import STUDY_SCENARIOS
 
 SMALL = {"studies": ("optimization",), "rounds": 3, "requests": 30, "samples": 40}
 
@@ -58,3 +56,12 @@ def test_no_results_at_all_still_give_tables(tmp_path: Path) -> None:
     write(tmp_path, None)
     assert pd.read_csv(tmp_path / "tables" / "latency.csv").empty
     assert json.loads((tmp_path / "metrics.json").read_text()) == {}
+
+
+def test_a_run_whose_blocks_are_all_invalid_still_gives_tables_with_the_reason(tmp_path: Path) -> None:
+    every = tuple(row.id for row in Synthetic(**SMALL).configurations("optimization", "minilm"))
+    write_results(tmp_path / "machines", Synthetic(**SMALL, invalid=every))
+    write(tmp_path, ("machine-a", "environment-a", "full"))
+    assert pd.read_csv(tmp_path / "plots" / "latency.csv").empty
+    reasons = pd.read_csv(tmp_path / "tables" / "latency.csv")["reason"].astype(str)
+    assert reasons.str.contains("the client was late").any()

@@ -11,7 +11,7 @@ import numpy as np
 from inferlab.load.block import Block, BlockResult, ClosedLoad, Phase
 from inferlab.measure.study import Settings
 from inferlab.measure.validity import Limits
-from inferlab.records import Configuration, PlannedConfiguration
+from inferlab.records import Configuration, PayloadMix, PlannedConfiguration
 
 LIMITS = Limits(
     schedule_lag_p99_s=0.005,
@@ -37,15 +37,14 @@ def settings(**changes: Any) -> Settings:
         "timeout_s": 1.0,
         "cores_granted": 1,
         "limits": LIMITS,
-        "zipf_exponent": None,
+        "mix": PayloadMix(),
     }
     return Settings(**{**values, **changes})
 
 
-def planned(path: str, twin: bool = False) -> PlannedConfiguration:
-    configuration = Configuration.model_validate(
-        {"model": "m", "optimization": "original", "target": "t", "path": path, "batching": "none", "twin": twin}
-    )
+def planned(path: str, twin: bool = False, cache_share: float = 0) -> PlannedConfiguration:
+    names = {"model": "m", "optimization": "original", "target": "t", "path": path, "batching": "none"}
+    configuration = Configuration.model_validate({**names, "cache_share": cache_share, "twin": twin})
     return PlannedConfiguration(configuration=configuration, artifact_digest="0")
 
 

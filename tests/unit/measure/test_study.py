@@ -10,7 +10,7 @@ from inferlab.load.block import ClosedLoad, OpenLoad
 from inferlab.measure.journal import BLOCKS, REQUESTS, Journal
 from inferlab.measure.study import measure_study
 from inferlab.measure.telemetry.cpu import MachineCpu
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS
+from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, PayloadMix, PlannedConfiguration
 from inferlab.studies.base import ClosedLoop, OpenLoop
 
 SCENARIOS = {
@@ -26,7 +26,9 @@ def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inferlab.measure.rows.machine_cpu", lambda: MachineCpu(busy_s=1, steal_s=0, cores=2))
 
 
-def run(root: Path, hosts: list[Any], **changes: Any) -> tuple[list[ScriptedHost], int]:
+def run(
+    root: Path, hosts: list[Any], rows: Sequence[PlannedConfiguration] = PLANNED, **changes: Any
+) -> tuple[list[ScriptedHost], int]:
     started: list[ScriptedHost] = []
     steps: list[int] = []
 
@@ -35,7 +37,7 @@ def run(root: Path, hosts: list[Any], **changes: Any) -> tuple[list[ScriptedHost
         return serving(started, advance)
 
     journal = Journal(root, "serving-m", "digest")
-    measure_study(PLANNED, SCENARIOS, settings(**changes), serve_all, journal, steps.append)
+    measure_study(rows, SCENARIOS, settings(**changes), serve_all, journal, steps.append)
     return started, sum(steps)
 
 
@@ -126,3 +128,15 @@ def test_callers_of_the_scenario_reach_the_load(tmp_path: Path) -> None:
     started, _ = run(tmp_path, hosts(), rounds=2)
     closed = [block.load for block in started[0].blocks if isinstance(block.load, ClosedLoad)]
     assert closed == [ClosedLoad(1), ClosedLoad(1)] + [ClosedLoad(1)] * 2
+
+
+def test_caches_are_filled_and_configurations_of_a_round_get_the_same_draws(tmp_path: Path) -> None:
+    rows = [planned("fastapi"), planned("fastapi", twin=True), planned("fastapi", cache_share=0.5)]
+    mix = PayloadMix(distinct=7, zipf_exponent=1.5)
+    (plain, twin, cached), _ = run(tmp_path, hosts(), rows, mix=mix, rounds=2)
+    extra = [block for block in cached.blocks if block.zipf_exponent is None]
+    assert [(block.max_requests, block.warmup_s) for block in extra] == [(7, 0)]
+    assert cached.blocks.index(extra[0]) < WARM_UP_BLOCKS
+    assert {block.zipf_exponent for host in (plain, twin) for block in host.blocks} == {1.5}
+    seeds = [sorted(block.seed for block in host.blocks[-4:]) for host in (plain, twin, cached)]
+    assert seeds[0] == seeds[1] == seeds[2] == [3, 3, 4, 4]
