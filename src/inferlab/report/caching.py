@@ -13,7 +13,6 @@ from inferlab.report.text import (
     missing,
     number,
     paragraph,
-    percent,
     percent_interval,
     scenario_label,
     with_interval,
@@ -41,7 +40,7 @@ def caching_tables(report: Report, study: str = STUDY) -> Fragment:
             notes = [
                 f"{_mix(lines)} A cache holds the most recently used answers; its size is the share of the distinct "
                 "requests whose answers it holds. It is filled before the first round. Expected hits: Che's "
-                "approximation for such draws.",
+                "approximation for such draws one after the other; equal requests that are under way at once all miss.",
                 "Speed-up: ratio of throughput to the endpoint without a cache, paired by round. Hit and miss: median "
                 "latency of all measured requests of a kind. Which differences are real is on the page of comparisons.",
                 f"{rounds_note(lines)} {noise_note(noise, study, str(model))}",
@@ -74,8 +73,8 @@ def _mix(frame: "pd.DataFrame") -> str:
 
 def _columns(report: Report) -> list[Column]:
     return [
-        Column("hits", f"measured [{report.interval}]", "hits", two_lines=True),
-        Column("expected", "expected", "hits"),
+        Column("hits", f"measured % [{report.interval}]", "hits", two_lines=True),
+        Column("expected", "expected %", "hits"),
         Column("rate", f"requests/s [{report.interval}]", "throughput", two_lines=True),
         Column("speedup", "speed-up", "throughput", two_lines=True),
         Column("p50", f"p50 ms [{report.interval}]", "latency", two_lines=True),
@@ -89,7 +88,7 @@ def _cells(group: "pd.DataFrame") -> dict[str, Any]:
     line = group.to_dict("records")[0]
     return {
         "hits": percent_interval(line["hit_share"], line["hit_share_low"], line["hit_share_high"]),
-        "expected": percent(line["hit_share_expected"]),
+        "expected": number(line["hit_share_expected"], 100.0),
         "rate": with_interval(
             line["throughput_mean_per_s"], line["throughput_low_per_s"], line["throughput_high_per_s"]
         ),

@@ -89,7 +89,7 @@ def configuration_label(line: dict[Any, Any]) -> str:
     """What tells the configurations of one model and target apart."""
     batching = "batching" if line["batching"] == "dynamic" else "no batching"
     share = line.get("cache_share", 0)
-    cache = "" if missing(share) or not share else f" · cache of {100 * share:g} %"
+    cache = "" if missing(share) or not share else f" · cache of {100 * share:g}\N{NO-BREAK SPACE}%"
     twin = " (A/A twin)" if line.get("twin") in (True, "True") else ""
     return f"{line['optimization']} · {line['path']} · {batching}{cache}{twin}"
 

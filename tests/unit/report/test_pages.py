@@ -60,7 +60,13 @@ def test_optimizations_show_accuracy_engagement_and_both_speed_ups(report: Repor
 
 def test_caching_shows_hits_beside_those_expected_and_says_where_there_was_no_study(report: Report) -> None:
     html = caching.caching_tables(report).html
-    for text in ("50 distinct requests", "1/k^1", "fastapi · batching · cache of 10 %", "expected", "miss ms"):
+    for text in (
+        "50 distinct requests",
+        "1/k^1",
+        "fastapi · batching · cache of 10\N{NO-BREAK SPACE}%",
+        "expected",
+        "miss ms",
+    ):
         assert text in html
     here, elsewhere = html.split("machine-b", 1)
     assert "was not part of this run" in elsewhere and "was not part of this run" not in here
