@@ -138,6 +138,9 @@ def serve(
     grace_s: Annotated[
         float, typer.Option(min=0.0, max=3600.0, help="How long accepted requests may take to finish after SIGTERM.")
     ] = 30.0,
+    max_connections: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Connections that may be open; what comes beyond gets 503.")
+    ] = 1000,
     token_file: Annotated[
         Path | None,
         typer.Option(help="File with a bearer token to ask for, on everything but health; else INFERLAB_TOKEN."),
@@ -155,7 +158,7 @@ def serve(
         raise UserError("--tls-certificate and --tls-key belong together")
     tls = None if tls_certificate is None else Tls(str(tls_certificate), str(tls_key))
     specs = [*(read_deployments(file) if file else []), *map(parse_deployment, deployments or [])]
-    options = ServeOptions(host, port, grace_s, token_file, tls)
+    options = ServeOptions(host, port, grace_s, max_connections, token_file, tls)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     raise typer.Exit(run(specs, options, load_params(ROOT / "params.yaml"), ROOT))
 

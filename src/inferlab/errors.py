@@ -7,7 +7,7 @@ InferlabError                    exit code 1: ours, or the machine's
 ├── ClosedError                  a batcher takes no more requests (serve.batcher)
 ├── DeadlineError                a request's deadline would pass before its answer (serve.batcher)
 ├── GoneError                    whoever sent a request has gone (serve.batcher)
-├── QueueFullError               as many items wait as may (serve.batcher)
+├── QueueFullError               as many items or bodies wait as may (serve.batcher)
 ├── InferenceError               a session failed on a batch (serve.runner)
 ├── ReplicaLostError             a replica ended or hung with a batch (serve.runner)
 ├── Unsupported                  an engine cannot do what was asked; becomes the outcome `unsupported`

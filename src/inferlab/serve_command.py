@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from inferlab.deploy import DeploymentSpec, build_deployments
 from inferlab.errors import UserError
 from inferlab.serve.access import Access, read_token
 from inferlab.serve.app import Server
+from inferlab.serve.bounded_http import SURPLUS_AT_MOST, Connections
 from inferlab.serve.platforms import VertexRoutes
 from inferlab.serve.running import Tls, listen, serve_until, stop_on_signals
 
@@ -32,11 +34,12 @@ LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """Where to listen, who may ask, and how long to wait at the end."""
+    """Where to listen, who may ask and how many at a time, and how long to wait at the end."""
 
     host: str
     port: int
     grace_s: float
+    max_connections: int
     token_file: Path | None
     tls: Tls | None
 
@@ -52,7 +55,8 @@ def serve(specs: Sequence[DeploymentSpec], options: ServeOptions, params: Params
     vertex = VertexRoutes.of(os.environ)
     deployments = build_deployments(specs, params, root)
     access = Access(token, frozenset({vertex.health} if vertex else ()))
-    server = Server(deployments, access, vertex)
+    _allow_files(options.max_connections)
+    server = Server(deployments, access, vertex, Connections(options.max_connections))
     host, port = options.host, options.port
     if vertex is not None and vertex.port is not None:
         host, port = "0.0.0.0", vertex.port
@@ -66,6 +70,17 @@ def serve(specs: Sequence[DeploymentSpec], options: ServeOptions, params: Params
         raise UserError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return 0 if runner.run(_serve(server, listener, options)) else 1
+
+
+def _allow_files(max_connections: int) -> None:
+    """A connection is an open file. Raises UserError where this process may not open so many."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and max_connections + SURPLUS_AT_MOST >= most:
+        raise UserError(
+            f"--max-connections is {max_connections}; expected at most {most - SURPLUS_AT_MOST - 1}, "
+            f"since this process may open {most} files (ulimit -Hn)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(server: Server, listener: socket.socket, options: ServeOptions) -> bool:

@@ -20,6 +20,7 @@ from inferlab import __version__
 from inferlab.errors import InferlabError, near_match
 from inferlab.serve.access import Access
 from inferlab.serve.answers import ReplyResponse, error_reply, json_reply, send_reply
+from inferlab.serve.bounded_http import Connections
 from inferlab.serve.infer import infer
 from inferlab.serve.meter import metrics_page
 from inferlab.serve.openapi import INFER, PREDICT, describe
@@ -41,9 +42,14 @@ class Server:
     """The ASGI app. Batchers are started and closed by whoever made them; `draining` is set by whoever stops it."""
 
     def __init__(
-        self, deployments: Mapping[str, Deployment], access: Access, vertex: VertexRoutes | None = None
+        self,
+        deployments: Mapping[str, Deployment],
+        access: Access,
+        vertex: VertexRoutes | None = None,
+        connections: Connections | None = None,
     ) -> None:
         self.deployments = deployments
+        self.connections = connections or Connections()
         self.draining = False
         self._access = access
         self._vertex = vertex
@@ -105,7 +111,7 @@ class Server:
 
         @app.get("/metrics", tags=["operation"], summary="Counts and histograms for Prometheus")
         async def metrics() -> Response:
-            content, content_type = metrics_page(self.deployments)
+            content, content_type = metrics_page(self.deployments, self.connections)
             return Response(content, headers={"content-type": content_type})
 
         async def error(request: Request, error: Exception) -> Response:

@@ -35,10 +35,10 @@ class ClosedError(InferlabError):
 
 
 class QueueFullError(InferlabError):
-    """As many items wait as may; `retry_after_s` is when the queue will have been served."""
+    """As many items or bodies wait as may; `retry_after_s` is when to try again."""
 
-    def __init__(self, waiting: int, retry_after_s: float) -> None:
-        super().__init__(f"{waiting} items wait already; try again in {retry_after_s:.3g} s")
+    def __init__(self, full: str, retry_after_s: float) -> None:
+        super().__init__(f"{full}; try again in {retry_after_s:.3g} s")
         self.retry_after_s = retry_after_s
 
 
@@ -146,7 +146,7 @@ class Batcher:
             raise ClosedError("the server is shutting down")
         # An empty queue takes any request that a batch takes, however low the limit.
         if self.queue_limit is not None and self._waiting_items and self._waiting_items + items > self.queue_limit:
-            raise QueueFullError(self._waiting_items, self.retry_after_s)
+            raise QueueFullError(f"{self._waiting_items} items wait already", self.retry_after_s)
 
     def submit(
         self, inputs: Tensors, deadline_s: float = FOREVER, gone: Callable[[], bool] | None = None

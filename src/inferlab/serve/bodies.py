@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope
 
+    from inferlab.serve.room import Room
+
 WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
 """zlib's name of each Content-Encoding (RFC 9110, 8.4.1)."""
 TIMEOUT_HEADER = b"request-timeout-ms"
@@ -29,16 +31,17 @@ def header(scope: Scope, wanted: bytes) -> bytes | None:
     return None
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int, deadline_s: float) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int, deadline_s: float, room: Room) -> bytes:
     """The body, unpacked where it is compressed, and read no further than the limit.
 
     Raises HTTPException 413 beyond it, 408 where it does not come before the deadline, 415 for an encoding that is not
-    known, 400 where it does not unpack.
+    known, 400 where it does not unpack; QueueFullError where it is not there yet and `room` has none.
     """
     if getattr(getattr(receive, "__self__", None), "more_body", True):
         try:
-            async with asyncio.timeout(min(deadline_s - clock(), LONGEST_TIMEOUT_MS)):
-                body = await _rest(await receive(), receive, limit_bytes)
+            with room:
+                async with asyncio.timeout(min(deadline_s - clock(), LONGEST_TIMEOUT_MS)):
+                    body = await _rest(await receive(), receive, limit_bytes)
         except TimeoutError:
             raise HTTPException(408, "the body did not come before the deadline", {"connection": "close"}) from None
     else:  # uvicorn has it whole, and no timer is needed
@@ -46,7 +49,10 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int, deadline_s
     if len(body) > limit_bytes:
         raise _too_long(limit_bytes)
     encoding = (header(scope, b"content-encoding") or b"").strip().lower()
-    return body if encoding in (b"", b"identity") else _unpacked(body, encoding, limit_bytes)
+    if encoding in (b"", b"identity"):
+        return body
+    with room:  # however short it is, it may take long to unpack
+        return await asyncio.to_thread(_unpacked, body, encoding, limit_bytes)
 
 
 async def _rest(message: Message, receive: Receive, limit_bytes: int) -> bytes:

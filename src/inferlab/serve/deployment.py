@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from inferlab.serve.batcher import Answer
 from inferlab.serve.cache import ResponseCache, key_of
 from inferlab.serve.meter import Meter
 from inferlab.serve.openinference import VERSION, body_limit
+from inferlab.serve.room import Room
 from inferlab.serve.tensors import DATATYPES, Spec
 from inferlab.serve.timings import Timings
 
@@ -53,6 +55,11 @@ class Deployment:
         answer = await self.batcher.submit(inputs, deadline_s, gone)
         cache.keep(key, answer.outputs)
         return answer
+
+    @cached_property
+    def room(self) -> Room:
+        """As many bodies may be read or decoded as items may wait."""
+        return Room(self.batcher.queue_limit)
 
     @property
     def body_limit_bytes(self) -> int:

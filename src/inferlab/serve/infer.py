@@ -21,7 +21,7 @@ async def infer(deployment: Deployment, scope: Scope, receive: Receive) -> Reply
     """The answer with 200. Raises what answers.error_reply makes an answer of."""
     deployment.batcher.admit()
     deadline_s = deadline_of(scope, deployment.timeout_s)
-    body = await read_body(scope, receive, deployment.body_limit_bytes, deadline_s)
+    body = await read_body(scope, receive, deployment.body_limit_bytes, deadline_s, deployment.room)
     length = header(scope, RAW_HEADER_LENGTH)
     return await infer_body(deployment, body, None if length is None else length.decode("latin-1"), deadline_s, receive)
 

@@ -13,6 +13,7 @@ from inferlab.serve.timings import Timings
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+    from inferlab.serve.bounded_http import Connections
     from inferlab.serve.deployment import Deployment
 
 STAGES = ("parse", "queue", "batch", "infer", "serialize")
@@ -82,8 +83,9 @@ def _cumulative(bounds: Iterable[float], counts: np.ndarray) -> list[tuple[str, 
 class MeterCollector:
     """The meters of all deployments in Prometheus's form (prometheus_client.registry.Collector)."""
 
-    def __init__(self, deployments: Mapping[str, Deployment]) -> None:
+    def __init__(self, deployments: Mapping[str, Deployment], connections: Connections) -> None:
         self._deployments = deployments
+        self._connections = connections
 
     def collect(self) -> Iterator[Metric]:
         """One family a quantity."""
@@ -101,6 +103,7 @@ class MeterCollector:
             "inferlab_batch_size", "Items of the batch that a request was answered in.", labels=["deployment"]
         )
         waiting = GaugeMetricFamily("inferlab_queue_items", "Items that wait for a replica.", labels=["deployment"])
+        bodies = GaugeMetricFamily("inferlab_bodies", "Bodies that are being read or decoded.", labels=["deployment"])
         up = GaugeMetricFamily("inferlab_replicas_up", "Replicas that can run batches.", labels=["deployment"])
         restarts = CounterMetricFamily(
             "inferlab_replica_restarts", "Replicas that were replaced.", labels=["deployment"]
@@ -120,16 +123,25 @@ class MeterCollector:
                 stages.add_metric([name, stage], buckets, total_s)
             sizes.add_metric([name], *deployment.meter.batch_sizes())
             waiting.add_metric([name], deployment.batcher.waiting)
+            bodies.add_metric([name], deployment.room.taken)
             up.add_metric([name], deployment.batcher.runners_up)
             restarts.add_metric([name], deployment.batcher.restarts)
-        yield from (requests, stages, sizes, waiting, up, restarts, lookups, cached)
+        connections = GaugeMetricFamily("inferlab_connections", "Open connections.", self._connections.open)
+        refused = CounterMetricFamily(
+            "inferlab_connections_refused",
+            "Connections closed before a request of theirs was read, by HTTP status.",
+            labels=["status"],
+        )
+        for status, count in sorted(self._connections.refused.items()):
+            refused.add_metric([str(int(status))], count)
+        yield from (requests, stages, sizes, waiting, bodies, up, restarts, lookups, cached, connections, refused)
 
 
-def metrics_page(deployments: Mapping[str, Deployment]) -> tuple[bytes, str]:
+def metrics_page(deployments: Mapping[str, Deployment], connections: Connections) -> tuple[bytes, str]:
     """The page that Prometheus reads, and its content type."""
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
     registry = CollectorRegistry()
-    registry.register(MeterCollector(deployments))
+    registry.register(MeterCollector(deployments, connections))
     return generate_latest(registry), CONTENT_TYPE_LATEST

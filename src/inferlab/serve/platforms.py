@@ -62,7 +62,7 @@ async def invocation(deployment: Deployment, scope: Scope, receive: Receive) -> 
     deployment.batcher.admit()
     deadline_s = deadline_of(scope, deployment.timeout_s)
     limit_bytes = max(deployment.body_limit_bytes, deployment.model.predict_limit_bytes)
-    body = await read_body(scope, receive, limit_bytes, deadline_s)
+    body = await read_body(scope, receive, limit_bytes, deadline_s, deployment.room)
     content_type = header(scope, b"content-type") or b""
     length = header(scope, RAW_HEADER_LENGTH)
     binary = BINARY.fullmatch(content_type)
@@ -81,9 +81,10 @@ async def instances(deployment: Deployment, scope: Scope, receive: Receive) -> R
     deployment.batcher.admit()
     deadline_s = deadline_of(scope, deployment.timeout_s)
     limit_bytes = deployment.model.predict_limit_bytes * deployment.batcher.max_batch_size
-    body = await read_body(scope, receive, limit_bytes, deadline_s)
+    body = await read_body(scope, receive, limit_bytes, deadline_s, deployment.room)
     started_s = clock()
-    found = await asyncio.to_thread(_instances, deployment, body)
+    with deployment.room:
+        found = await asyncio.to_thread(_instances, deployment, body)
     parse_s = (clock() - started_s) / len(found)
     deployment.batcher.admit(len(found))  # all or none
     waiting = [deployment.answer(inputs, deadline_s, gone(receive)) for inputs in found]

@@ -31,7 +31,8 @@ async def predict(deployment: Deployment, scope: Scope, receive: Receive) -> Rep
     """The answer with 200. Raises what answers.error_reply makes an answer of."""
     deployment.batcher.admit()
     deadline_s = deadline_of(scope, deployment.timeout_s)
-    body = await read_body(scope, receive, deployment.model.predict_limit_bytes, deadline_s)
+    limit_bytes = deployment.model.predict_limit_bytes
+    body = await read_body(scope, receive, limit_bytes, deadline_s, deployment.room)
     return await predict_body(deployment, body, header(scope, b"content-type") or b"", deadline_s, receive)
 
 
@@ -42,7 +43,8 @@ async def predict_body(
     started_s = clock()
     decode = _decoder(deployment, content_type)
     if len(body) > LONGEST_IN_LOOP_BYTES or deployment.model.data_kind == "picture":
-        inputs = await asyncio.to_thread(_in_time, decode, body, deadline_s)
+        with deployment.room:
+            inputs = await asyncio.to_thread(_in_time, decode, body, deadline_s)
     else:
         inputs = decode(body)
     parsed_s = clock()

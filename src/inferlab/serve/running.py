@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from inferlab.errors import UserError
-from inferlab.serve.bounded_http import BoundedHttp
+from inferlab.serve.bounded_http import Connections
 
 if TYPE_CHECKING:
     from inferlab.serve.app import Server
@@ -55,11 +55,11 @@ class Uvicorn(uvicorn.Server):
         self._listening()
 
 
-def uvicorn_config(app: Any, tls: Tls | None = None) -> uvicorn.Config:
+def uvicorn_config(app: Any, tls: Tls | None = None, connections: Connections | None = None) -> uvicorn.Config:
     """One set-up for every HTTP path, so that they differ by their apps alone."""
     return uvicorn.Config(
         app,
-        http=BoundedHttp,
+        http=connections or Connections(),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_level="error",
@@ -101,7 +101,7 @@ async def serve_until(
     Returns whether all that was accepted was answered within `grace_s`. Raises what a replica raises that does not
     load.
     """
-    config = uvicorn_config(server, tls)
+    config = uvicorn_config(server, tls, server.connections)
     try:
         config.load()
     except (OSError, ssl.SSLError) as error:

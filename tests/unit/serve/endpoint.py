@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from inferlab.models.base import Model
 from inferlab.serve.access import Access
 from inferlab.serve.app import Server
 from inferlab.serve.batcher import Batcher
+from inferlab.serve.bounded_http import Connections
 from inferlab.serve.cache import ResponseCache
 from inferlab.serve.deployment import Deployment
 from inferlab.serve.layout import Layout
@@ -82,6 +84,15 @@ def deployment(
     return Deployment(name, model, batcher, "original", "cpu-fake", timeout_s, cache)
 
 
+def metrics(at: Endpoint, headers: Mapping[str, str] | None = None) -> dict[str, float]:
+    """What /metrics says, by name and labels."""
+    status, answer_headers, body = at.ask("GET", "/metrics", headers=headers)
+    assert status == 200
+    assert answer_headers["Content-Type"].startswith("text/plain")
+    lines = [line for line in body.decode().splitlines() if not line.startswith("#")]
+    return {match[1]: float(match[2]) for line in lines if (match := re.fullmatch(r"(\S+) (\S+)", line))}
+
+
 @contextmanager
 def endpoint(
     *deployments: Deployment,
@@ -89,6 +100,7 @@ def endpoint(
     vertex: VertexRoutes | None = None,
     grace_s: float = 10.0,
     linger_s: float = 0.0,
+    max_connections: int | None = None,
 ) -> Iterator[Endpoint]:
     """Serve until the block ends; `drained` then says whether all that was accepted was answered."""
     started = threading.Event()
@@ -97,7 +109,7 @@ def endpoint(
 
     async def main() -> None:
         access = Access(token, frozenset({vertex.health} if vertex else ()))
-        server = Server({one.name: one for one in deployments}, access, vertex)
+        server = Server({one.name: one for one in deployments}, access, vertex, Connections(max_connections))
         stop = asyncio.Event()
         with listen("127.0.0.1", 0) as listener:
             port = listener.getsockname()[1]

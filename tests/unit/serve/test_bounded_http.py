@@ -1,11 +1,15 @@
 """Clients that never end a message, over real sockets."""
 
+import contextlib
+import json
 import socket
+import time
 
 import pytest
 
+from inferlab.serve import bounded_http
 from inferlab.serve.bounded_http import MAX_HEAD_BYTES
-from serve.endpoint import deployment, endpoint
+from serve.endpoint import Endpoint, deployment, endpoint, metrics
 
 CHUNK = b"a" * 65536
 LENGTH = b"Content-Length: 2\r\n\r\n{}"
@@ -61,3 +65,66 @@ def test_long_heads_and_many_messages_on_one_connection_are_answered() -> None:
                 answer += client.recv(65536)
             assert answer.startswith(b"HTTP/1.1 400")
             assert b"input_ids" in answer
+
+
+ASKED = b"GET /v2/health/live HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+def connected(at: Endpoint) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", at.port), timeout=30)
+
+
+def kept(at: Endpoint) -> socket.socket:
+    """A connection that was answered and stays open."""
+    client = connected(at)
+    client.sendall(ASKED)
+    assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    return client
+
+
+def read_to_end(client: socket.socket) -> bytes:
+    answer = b""
+    while chunk := client.recv(65536):
+        answer += chunk
+    return answer
+
+
+def test_a_connection_beyond_the_limit_gets_503_and_those_before_it_go_on() -> None:
+    with endpoint(deployment(), max_connections=2) as at:
+        with kept(at) as first, kept(at):
+            with connected(at) as third:
+                third.sendall(ASKED)
+                head, _, body = read_to_end(third).partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+                assert b"retry-after: 1" in head
+                assert b"connection: close" in head
+                assert json.loads(body) == {"error": "2 connections are open already; try again in 1 s"}
+            first.sendall(ASKED)
+            assert first.recv(65536).startswith(b"HTTP/1.1 200")
+        while at.server.connections.open:
+            time.sleep(0.005)
+        found = metrics(at)
+        assert found["inferlab_connections"] == 1
+        assert found['inferlab_connections_refused_total{status="503"}'] == 1
+
+
+def test_connections_beyond_the_limit_on_which_nothing_comes_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_http, "SURPLUS_AT_MOST", 3)
+    with endpoint(deployment(), max_connections=1) as at, kept(at):
+        silent = [connected(at) for _ in range(6)]
+        for client in silent:
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+            client.close()
+        while at.server.connections.surplus:
+            time.sleep(0.005)
+        assert at.server.connections.refused == {503: 6}
+        assert at.server.connections.open == 1
+
+
+def test_what_is_refused_before_it_is_a_request_is_counted() -> None:
+    with endpoint(deployment()) as at:
+        with connected(at) as client:
+            client.sendall(b"no http at all\r\n\r\n")
+            assert read_to_end(client).startswith(b"HTTP/1.1 400")
+        assert metrics(at)['inferlab_connections_refused_total{status="400"}'] == 1

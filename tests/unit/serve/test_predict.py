@@ -4,7 +4,6 @@ import base64
 import gzip
 import io
 import json
-import re
 import zlib
 from collections.abc import Iterator
 
@@ -17,7 +16,7 @@ from inferlab.load.timings import parse_server_timing
 from inferlab.models.base import MODELS, Model
 from inferlab.serve.openinference import decode_response, encode_request
 from inferlab.serve.platforms import VertexRoutes
-from serve.endpoint import Endpoint, deployment, endpoint
+from serve.endpoint import Endpoint, deployment, endpoint, metrics
 from serve.sessions import FakeLogitsFactory, payload
 
 IDS = {"input_ids": [3] * 128}
@@ -243,11 +242,3 @@ def test_metrics_count_what_was_asked(at: Endpoint) -> None:
     assert more('inferlab_batch_size_bucket{deployment="noop",le="1"}') == 3
     assert after['inferlab_replicas_up{deployment="noop"}'] == 1
     assert after['inferlab_queue_items{deployment="noop"}'] == 0
-
-
-def metrics(at: Endpoint) -> dict[str, float]:
-    status, headers, body = at.ask("GET", "/metrics")
-    assert status == 200
-    assert headers["Content-Type"].startswith("text/plain")
-    lines = [line for line in body.decode().splitlines() if not line.startswith("#")]
-    return {match[1]: float(match[2]) for line in lines if (match := re.fullmatch(r"(\S+) (\S+)", line))}
