@@ -7,8 +7,8 @@ too, so that /docs and the OpenAPI document describe them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -21,12 +21,13 @@ from inferlab.errors import InferlabError, near_match
 from inferlab.serve.access import Access
 from inferlab.serve.answers import ReplyResponse, error_reply, json_reply, send_reply
 from inferlab.serve.bounded_http import Connections
-from inferlab.serve.infer import infer
+from inferlab.serve.exchange import Route, exchange
+from inferlab.serve.infer import infer_route
 from inferlab.serve.meter import metrics_page
 from inferlab.serve.openapi import INFER, PREDICT, describe
 from inferlab.serve.openinference import VERSION
-from inferlab.serve.platforms import VertexRoutes, instances, invocation
-from inferlab.serve.predict import predict
+from inferlab.serve.platforms import VertexRoutes, instances_route, invocation_route
+from inferlab.serve.predict import predict_route
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from inferlab.serve.answers import Reply
     from inferlab.serve.deployment import Deployment
 
-Answering = Callable[["Scope", "Receive"], Awaitable["Reply"]]
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository"]
 
 
@@ -53,16 +53,18 @@ class Server:
         self.draining = False
         self._access = access
         self._vertex = vertex
-        self._hot: dict[str, tuple[Deployment, Answering]] = {}
+        self._strays: Counter[int] = Counter()
+        """By HTTP status: refused requests that reached no deployment."""
+        self._hot: dict[str, Route] = {}
         for name, deployment in deployments.items():
-            answer = partial(infer, deployment)
-            self._hot[f"/v2/models/{name}/infer"] = (deployment, answer)
-            self._hot[f"/v2/models/{name}/versions/{VERSION}/infer"] = (deployment, answer)
-            self._hot[f"/predict/{name}"] = (deployment, partial(predict, deployment))
+            route = infer_route(deployment)
+            self._hot[f"/v2/models/{name}/infer"] = route
+            self._hot[f"/v2/models/{name}/versions/{VERSION}/infer"] = route
+            self._hot[f"/predict/{name}"] = predict_route(deployment)
         first = next(iter(deployments.values()))
-        self._hot["/invocations"] = (first, partial(invocation, first))
+        self._hot["/invocations"] = invocation_route(first)
         if vertex is not None:
-            self._hot[vertex.predict] = (first, partial(instances, first))
+            self._hot[vertex.predict] = instances_route(first)
         self.app = self._create_app()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,29 +72,37 @@ class Server:
             return
         refusal = self._access.refusal(scope)
         if refusal is not None:
+            self._count_refusal(scope["path"], refusal.status)
             await send_reply(send, refusal)
             return
-        hot = self._hot.get(scope["path"])
-        if hot is None or scope["method"] != "POST":
+        route = self._hot.get(scope["path"])
+        if route is None or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        await send_reply(send, await self._answer(hot, scope, receive))
+        await send_reply(send, await self._answer(route, scope, receive))
 
     @property
     def ready(self) -> bool:
         """Whether every deployment has a replica that can take a request now."""
         return not self.draining and all(deployment.batcher.accepts for deployment in self.deployments.values())
 
-    async def _answer(self, hot: tuple[Deployment, Answering], scope: Scope, receive: Receive) -> Reply:
-        deployment, answer = hot
+    async def _answer(self, route: Route, scope: Scope, receive: Receive) -> Reply:
         try:
-            return await answer(scope, receive)
+            return await exchange(route, scope, receive)
         except Exception as error:  # noqa: BLE001 (each becomes an answer; those that nobody foresaw are logged)
             reply = error_reply(error)
-            deployment.meter.failed(reply.status)
+            route.deployment.meter.failed(reply.status)
             if self.draining:
                 reply.headers.append((b"connection", b"close"))
             return reply
+
+    def _count_refusal(self, path: str, status: int) -> None:
+        """Under the deployment whose hot path it is; other paths are the client's words, and no label of a metric."""
+        route = self._hot.get(path)
+        if route is None:
+            self._strays[status] += 1
+        else:
+            route.deployment.meter.failed(status)
 
     def _find(self, name: str, version: str = VERSION) -> Deployment:
         if name not in self.deployments:
@@ -111,11 +121,13 @@ class Server:
 
         @app.get("/metrics", tags=["operation"], summary="Counts and histograms for Prometheus")
         async def metrics() -> Response:
-            content, content_type = metrics_page(self.deployments, self.connections)
+            content, content_type = metrics_page(self.deployments, self.connections, self._strays)
             return Response(content, headers={"content-type": content_type})
 
         async def error(request: Request, error: Exception) -> Response:
-            return ReplyResponse(error_reply(error))
+            reply = error_reply(error)
+            self._count_refusal(request.scope["path"], reply.status)
+            return ReplyResponse(reply)
 
         for kind in (HTTPException, InferlabError, Exception):
             app.add_exception_handler(kind, error)
@@ -171,14 +183,14 @@ class Server:
 
         for path in ("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"):
             app.add_api_route(path, cold, methods=["POST"], **INFER)
-        for path, hot in self._hot.items():
+        for path, route in self._hot.items():
             if not path.startswith("/v2/"):
-                app.add_api_route(path, self._endpoint(hot), methods=["POST"], **PREDICT)
+                app.add_api_route(path, self._endpoint(route), methods=["POST"], **PREDICT)
         app.add_api_route("/predict/{model}", cold, methods=["POST"], include_in_schema=False)
 
-    def _endpoint(self, hot: tuple[Deployment, Answering]) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
         async def called(request: Request) -> Response:
-            return ReplyResponse(await self._answer(hot, request.scope, request.receive))
+            return ReplyResponse(await self._answer(route, request.scope, request.receive))
 
         return called
 

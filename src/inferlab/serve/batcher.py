@@ -55,8 +55,6 @@ class Answer(NamedTuple):
 
     outputs: Tensors
     timings: Timings
-    cached: bool = False
-    """Whether it was given before and the model was not asked."""
 
 
 @dataclass(slots=True)

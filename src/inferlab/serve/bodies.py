@@ -97,21 +97,21 @@ def _too_long(limit_bytes: int) -> HTTPException:
     return HTTPException(413, f"the body is longer than {limit_bytes} bytes, the most that this model takes")
 
 
-def deadline_of(scope: Scope, default_s: float) -> float:
-    """When the answer is due, on time.monotonic, from the header Request-Timeout-Ms or `default_s` from now.
+def deadline_of(scope: Scope, begun_s: float, default_s: float) -> float:
+    """When the answer is due, on time.monotonic: `default_s`, or what Request-Timeout-Ms says, after `begun_s`.
 
     Raises HTTPException 400 where the header is no such time.
     """
     found = header(scope, TIMEOUT_HEADER)
     if found is None:
-        return clock() + default_s
+        return begun_s + default_s
     try:
         timeout_ms = float(found)
     except ValueError:
         timeout_ms = 0.0
     if not 0 < timeout_ms <= LONGEST_TIMEOUT_MS:
         raise HTTPException(400, f"Request-Timeout-Ms: {found[:40]!r}; expected milliseconds above 0, at most a day")
-    return clock() + timeout_ms / 1e3
+    return begun_s + timeout_ms / 1e3
 
 
 def gone(receive: Receive) -> Callable[[], bool] | None:

@@ -51,7 +51,7 @@ class Deployment:
         key = key_of(inputs)
         found = cache.find(key)
         if found is not None:
-            return Answer(found, FROM_CACHE, cached=True)
+            return Answer(found, FROM_CACHE)
         answer = await self.batcher.submit(inputs, deadline_s, gone)
         cache.keep(key, answer.outputs)
         return answer

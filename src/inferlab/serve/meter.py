@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inferlab.serve.deployment import Deployment
 
 STAGES = ("parse", "queue", "batch", "infer", "serialize")
+BATCH_STAGES = frozenset({"queue", "batch", "infer"})
 BOUNDS_S = (
     *(round(step * 10.0**power, 9) for power in range(-5, 1) for step in (1.0, 2.5, 5.0)),
     10.0,
@@ -24,10 +25,15 @@ BOUNDS_S = (
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 NOTED_AT_MOST = 8192
 """Timings are kept so far before they are added up."""
+NO_DEPLOYMENT = "_none"
+"""The label of requests that reached none; a deployment's name begins with a letter or a digit."""
 
 
 class Meter:
-    """Histograms of a deployment's answered requests, and counts of all by HTTP status."""
+    """Histograms of a deployment's answered requests, and counts of all by HTTP status.
+
+    Answers from the response cache were in no batch: they count in the stages parse and serialize alone.
+    """
 
     def __init__(self) -> None:
         self.statuses: Counter[int] = Counter()
@@ -66,11 +72,12 @@ class Meter:
             return
         table = np.array(self._noted)
         self._noted.clear()
-        for stage in range(len(STAGES)):
-            places = np.searchsorted(BOUNDS_S, table[:, stage])
+        ran = table[table[:, -1] > 0]
+        for stage, name in enumerate(STAGES):
+            places = np.searchsorted(BOUNDS_S, (ran if name in BATCH_STAGES else table)[:, stage])
             self._counts[stage] += np.bincount(places, minlength=len(BOUNDS_S) + 1)
         self._sums_s += table[:, : len(STAGES)].sum(axis=0)
-        places = np.searchsorted(BATCH_BOUNDS, table[:, -1])
+        places = np.searchsorted(BATCH_BOUNDS, ran[:, -1])
         self._batch_counts += np.bincount(places, minlength=len(BATCH_BOUNDS) + 1)
         self._batch_sum += int(table[:, -1].sum())
 
@@ -83,9 +90,12 @@ def _cumulative(bounds: Iterable[float], counts: np.ndarray) -> list[tuple[str, 
 class MeterCollector:
     """The meters of all deployments in Prometheus's form (prometheus_client.registry.Collector)."""
 
-    def __init__(self, deployments: Mapping[str, Deployment], connections: Connections) -> None:
+    def __init__(
+        self, deployments: Mapping[str, Deployment], connections: Connections, strays: Mapping[int, int]
+    ) -> None:
         self._deployments = deployments
         self._connections = connections
+        self._strays = strays
 
     def collect(self) -> Iterator[Metric]:
         """One family a quantity."""
@@ -112,6 +122,8 @@ class MeterCollector:
             "inferlab_cache_lookups", "Requests by what the response cache had.", labels=["deployment", "result"]
         )
         cached = GaugeMetricFamily("inferlab_cache_bytes", "Size of the response cache.", labels=["deployment"])
+        for status, count in sorted(self._strays.items()):
+            requests.add_metric([NO_DEPLOYMENT, str(status)], count)
         for name, deployment in self._deployments.items():
             if deployment.cache is not None:
                 lookups.add_metric([name, "hit"], deployment.cache.hits)
@@ -137,11 +149,16 @@ class MeterCollector:
         yield from (requests, stages, sizes, waiting, bodies, up, restarts, lookups, cached, connections, refused)
 
 
-def metrics_page(deployments: Mapping[str, Deployment], connections: Connections) -> tuple[bytes, str]:
-    """The page that Prometheus reads, and its content type."""
+def metrics_page(
+    deployments: Mapping[str, Deployment], connections: Connections, strays: Mapping[int, int]
+) -> tuple[bytes, str]:
+    """The page that Prometheus reads, and its content type.
+
+    `strays` are requests that were refused before they reached a deployment, by HTTP status.
+    """
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
     registry = CollectorRegistry()
-    registry.register(MeterCollector(deployments, connections))
+    registry.register(MeterCollector(deployments, connections, strays))
     return generate_latest(registry), CONTENT_TYPE_LATEST

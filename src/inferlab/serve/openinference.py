@@ -32,6 +32,7 @@ RAW_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 """As ASGI names it."""
 ALIGNMENT_BYTES = 16
 """Of the first binary tensor in a body: what memory is aligned to in any case."""
+LONGEST_TIMEOUT_US = 86_400_000_000
 VERSION = "1"
 """Of every model: a deployment has one."""
 JSON_BYTES_PER_ELEMENT = 25
@@ -51,6 +52,8 @@ class InferRequest(NamedTuple):
     """Names of the outputs wanted as binary tensors."""
     all_binary: bool = False
     """Whether outputs come as binary tensors where the request does not say otherwise."""
+    timeout_s: float | None = None
+    """How long the request may take, where it says so."""
 
 
 class InferResponse(NamedTuple):
@@ -108,7 +111,11 @@ def decode_request(body: bytes, header_length: str | None, specs: Sequence[Spec]
 
     Tensors may be read-only views of `body`. Raises ProtocolError.
     """
-    header, rest = _header(body, header_length)
+    return read_request(*_header(body, header_length), specs)
+
+
+def read_request(header: dict[str, Any], rest: memoryview, specs: Sequence[Spec]) -> InferRequest:
+    """As `decode_request`, for JSON that was read, and the binary tensors after it."""
     by_name = {spec.name: spec for spec in specs}
     inputs: Tensors = {}
     batch_size = None
@@ -192,9 +199,11 @@ def _flag(parameters: dict[str, Any], name: str, where: str) -> bool | None:
 
 def _with_wishes(header: dict[str, Any], inputs: Tensors) -> InferRequest:
     id = _optional_text(header, "id")
-    everything = _flag(parameters_of(header, ""), "binary_data_output", "") or False
+    parameters = parameters_of(header, "")
+    everything = _flag(parameters, "binary_data_output", "") or False
+    request = InferRequest(inputs, id, all_binary=everything, timeout_s=_timeout_s(parameters))
     if "outputs" not in header:
-        return InferRequest(inputs, id, all_binary=everything)
+        return request
     names: list[str] = []
     binary: set[str] = set()
     for index, item in enumerate(_objects(header, "outputs")):
@@ -205,8 +214,19 @@ def _with_wishes(header: dict[str, Any], inputs: Tensors) -> InferRequest:
         if everything if wish is None else wish:
             binary.add(name)
     if not names:
-        return InferRequest(inputs, id, all_binary=everything)
-    return InferRequest(inputs, id, tuple(names), frozenset(binary))
+        return request
+    return InferRequest(inputs, id, tuple(names), frozenset(binary), timeout_s=request.timeout_s)
+
+
+def _timeout_s(parameters: dict[str, Any]) -> float | None:
+    """Triton's `timeout`, in microseconds; 0 is none (extension_schedule_policy.md)."""
+    value = parameters.get("timeout")
+    if value is None:
+        return None
+    if type(value) is not int or not 0 <= value <= LONGEST_TIMEOUT_US:
+        expected = f"microseconds, a whole number from 0 (no timeout) to {LONGEST_TIMEOUT_US} (a day)"
+        raise ProtocolError("parameters.timeout", shown(value), expected)
+    return value / 1e6 or None
 
 
 def _all_read(rest: memoryview) -> None:

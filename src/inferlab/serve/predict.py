@@ -2,68 +2,51 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from time import monotonic as clock
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from inferlab.serve.answers import CACHE_HIT, Reply, json_reply
-from inferlab.serve.batcher import DeadlineError
-from inferlab.serve.bodies import deadline_of, gone, header, read_body
+from inferlab.serve.answers import Reply, json_reply
+from inferlab.serve.bodies import header
+from inferlab.serve.exchange import Asked, Route
 from inferlab.serve.multipart import only_file
 from inferlab.serve.tensors import ProtocolError, shown
-from inferlab.serve.timings import server_timing
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope
+    from starlette.types import Scope
 
+    from inferlab.serve.batcher import Answer
     from inferlab.serve.deployment import Deployment
     from inferlab.serve.tensors import Tensors
+    from inferlab.serve.timings import Timings
 
 LONGEST_IN_LOOP_BYTES = 4096
 """A longer body may take a tokenizer milliseconds, and any picture a decoder, which the event loop must not spend."""
 
 
-async def predict(deployment: Deployment, scope: Scope, receive: Receive) -> Reply:
-    """The answer with 200. Raises what answers.error_reply makes an answer of."""
-    deployment.batcher.admit()
-    deadline_s = deadline_of(scope, deployment.timeout_s)
+def predict_route(deployment: Deployment) -> Route:
+    """How a deployment answers people."""
     limit_bytes = deployment.model.predict_limit_bytes
-    body = await read_body(scope, receive, limit_bytes, deadline_s, deployment.room)
-    return await predict_body(deployment, body, header(scope, b"content-type") or b"", deadline_s, receive)
+    return Route(deployment, partial(predict_asked, deployment), limit_bytes, loop_bytes_of(deployment))
 
 
-async def predict_body(
-    deployment: Deployment, body: bytes, content_type: bytes, deadline_s: float, receive: Receive
-) -> Reply:
-    """As `predict`, for a body that was read."""
-    started_s = clock()
-    decode = _decoder(deployment, content_type)
-    if len(body) > LONGEST_IN_LOOP_BYTES or deployment.model.data_kind == "picture":
-        with deployment.room:
-            inputs = await asyncio.to_thread(_in_time, decode, body, deadline_s)
-    else:
-        inputs = decode(body)
-    parsed_s = clock()
-    answer = await deployment.answer(inputs, deadline_s, gone(receive))
-    answered_s = clock()
-    reply = json_reply(deployment.model.predict_answer(answer.outputs))
-    timings = answer.timings._replace(parse_s=parsed_s - started_s, serialize_s=clock() - answered_s)
-    reply.headers.append((b"server-timing", server_timing(timings)))
-    if answer.cached:
-        reply.headers.append(CACHE_HIT)
-    deployment.meter.answered(timings)
-    return reply
+def loop_bytes_of(deployment: Deployment) -> int:
+    """Longer bodies of people are decoded in a thread."""
+    return 0 if deployment.model.data_kind == "picture" else LONGEST_IN_LOOP_BYTES
 
 
-def _in_time(decode: Callable[[bytes], Tensors], body: bytes, deadline_s: float) -> Tensors:
-    """Many bodies may have waited for a thread."""
-    if clock() >= deadline_s:
-        raise DeadlineError("the deadline has passed")
-    return decode(body)
+def predict_asked(deployment: Deployment, scope: Scope, body: bytes) -> Asked:
+    """What a body asks for. Raises ProtocolError naming the field, and HTTPException 415."""
+    content_type = header(scope, b"content-type") or b""
+    return Asked((_decoder(deployment, content_type)(body),), partial(predict_reply, deployment))
+
+
+def predict_reply(deployment: Deployment, answers: list[Answer], timings: Timings) -> Reply:
+    """The answer for people."""
+    return json_reply(deployment.model.predict_answer(answers[0].outputs))
 
 
 def _decoder(deployment: Deployment, content_type: bytes) -> Callable[[bytes], Tensors]:

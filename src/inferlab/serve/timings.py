@@ -17,6 +17,12 @@ class Timings(NamedTuple):
     serialize_s: float
     """Tensors to body."""
     batch_size: int
+    """0 where the answer is from the response cache and was in no batch."""
+
+    @property
+    def cached(self) -> bool:
+        """Whether the model was not asked."""
+        return self.batch_size == 0
 
 
 def as_parameters(timings: Timings) -> dict[str, float]:

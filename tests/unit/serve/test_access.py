@@ -5,7 +5,7 @@ import pytest
 
 from inferlab.errors import UserError
 from inferlab.serve.access import TOKEN_VARIABLE, Access, read_token
-from serve.endpoint import deployment, endpoint
+from serve.endpoint import deployment, endpoint, metrics
 
 TOKEN = "correct-horse-battery"
 
@@ -31,6 +31,31 @@ def test_everything_but_health_asks_for_the_token(caplog: pytest.LogCaptureFixtu
             assert at.ask_json("POST", "/predict/noop", ids, {"Authorization": wrong})[0] == 401
         assert at.ask_json("POST", "/predict/noop", ids, {"Authorization": f"Bearer {TOKEN}"})[0] == 200
     assert TOKEN not in caplog.text
+
+
+def test_refusals_are_counted_where_they_belong_and_no_client_makes_labels() -> None:
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    with endpoint(deployment(), token=TOKEN) as at:
+        for path in (
+            "/predict/noop",
+            "/v2/models/noop/infer",
+            "/invocations",
+            "/predict/a",
+            "/v2/models/b/infer",
+            "/c",
+        ):
+            assert at.ask("POST", path, b"{}")[0] == 401
+        for path in ("/predict/a", "/predict/b", "/v2/models/c/infer", "/v2/models/noop/versions/7/infer", "/d"):
+            assert at.ask("POST", path, b"{}", bearer)[0] == 404
+        assert at.ask("GET", "/predict/noop", headers=bearer)[0] == 405
+        found = metrics(at, bearer)
+        counts = {key: value for key, value in found.items() if key.startswith("inferlab_requests_total")}
+        assert counts == {
+            'inferlab_requests_total{deployment="noop",status="401"}': 3,
+            'inferlab_requests_total{deployment="noop",status="405"}': 1,
+            'inferlab_requests_total{deployment="_none",status="401"}': 3,
+            'inferlab_requests_total{deployment="_none",status="404"}': 5,
+        }
 
 
 def test_without_a_token_everybody_may_ask() -> None:

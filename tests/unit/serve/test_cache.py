@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from inferlab.load.timings import parse_server_timing
 from inferlab.serve.cache import ENTRY_BYTES, ResponseCache, key_of
 from inferlab.serve.openinference import encode_request
-from serve.endpoint import deployment, endpoint
+from serve.endpoint import deployment, endpoint, metrics
 from serve.sessions import FakeFactory, payload
 
 SIZE = ENTRY_BYTES + 40
@@ -66,9 +66,14 @@ def test_hits_are_marked_and_counted_and_the_model_is_not_asked() -> None:
         ids = {"input_ids": [3] * 128}
         status, found, _ = at.ask("POST", "/predict/noop", json.dumps(ids).encode())
         assert (status, found["Cache-Status"]) == (200, "inferlab; hit")
-        page = at.ask("GET", "/metrics")[2].decode()
-        assert 'inferlab_cache_lookups_total{deployment="noop",result="hit"} 2.0' in page
-        assert 'inferlab_cache_lookups_total{deployment="noop",result="miss"} 1.0' in page
+        found = metrics(at)
+        assert found['inferlab_cache_lookups_total{deployment="noop",result="hit"}'] == 2
+        assert found['inferlab_cache_lookups_total{deployment="noop",result="miss"}'] == 1
+        assert found['inferlab_requests_total{deployment="noop",status="200"}'] == 3
+        counts = {"parse": 3, "queue": 1, "batch": 1, "infer": 1, "serialize": 3}
+        for stage, count in counts.items():
+            assert found[f'inferlab_request_stage_seconds_count{{deployment="noop",stage="{stage}"}}'] == count
+        assert found['inferlab_batch_size_count{deployment="noop"}'] == 1
 
 
 def test_without_a_cache_every_request_is_run() -> None:

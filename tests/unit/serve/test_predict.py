@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import json
+import threading
 import zlib
 from collections.abc import Iterator
 
@@ -17,7 +18,8 @@ from inferlab.models.base import MODELS, Model
 from inferlab.serve.openinference import decode_response, encode_request
 from inferlab.serve.platforms import VertexRoutes
 from serve.endpoint import Endpoint, deployment, endpoint, metrics
-from serve.sessions import FakeLogitsFactory, payload
+from serve.sessions import FakeFactory, FakeLogitsFactory, payload
+from serve.test_running import until
 
 IDS = {"input_ids": [3] * 128}
 VERTEX = VertexRoutes("/vertex/health", "/vertex/predict", None)
@@ -211,6 +213,33 @@ def test_vertex_ai_gets_a_prediction_for_each_instance(at: Endpoint) -> None:
         status, answer = at.ask_json("POST", "/vertex/predict", wrong)
         assert status == 400
         assert list(answer) == ["error"]
+
+
+def test_a_request_of_many_instances_is_one_request_and_says_where_its_time_went() -> None:
+    with endpoint(deployment(), vertex=VERTEX) as at:
+        body = json.dumps({"instances": [{"input_ids": [value] * 128} for value in range(1, 5)]}).encode()
+        status, headers, _ = at.ask("POST", "/vertex/predict", body)
+        assert status == 200
+        timings = parse_server_timing(headers["Server-Timing"])
+        assert timings.batch_size == 4
+        assert min(timings.parse_s, timings.batch_s, timings.infer_s, timings.serialize_s) > 0
+        found = metrics(at)
+        assert found['inferlab_requests_total{deployment="noop",status="200"}'] == 1
+        assert found['inferlab_request_stage_seconds_count{deployment="noop",stage="infer"}'] == 1
+
+
+def test_instances_that_do_not_all_fit_into_the_queue_are_refused_together() -> None:
+    served = deployment(factory=FakeFactory(delay_s=0.5), queue_limit=3)
+    with endpoint(served, vertex=VERTEX) as at:
+        running = [threading.Thread(target=at.ask_json, args=("POST", "/predict/noop", IDS)) for _ in range(2)]
+        for count, one in enumerate(running):
+            one.start()
+            until(lambda count=count: served.batcher.running + served.batcher.waiting == count + 1)
+        status, answer = at.ask_json("POST", "/vertex/predict", {"instances": [IDS] * 3})
+        assert (status, served.batcher.waiting) == (503, 1)
+        assert "1 items wait already" in answer["error"]
+        for one in running:
+            one.join()
 
 
 def test_the_document_describes_every_path_and_the_page_shows_it(at: Endpoint) -> None:

@@ -115,6 +115,44 @@ def test_a_deadline_is_504_and_the_model_never_sees_the_request(by_header: bool)
         assert served.meter.batch_sizes()[0][0] == ("1", 2.0)
 
 
+def asked(timeout: object) -> bytes:
+    """A request as JSON with Triton's timeout."""
+    body, _ = encode_request(payload(1), binary=False, binary_outputs=False)
+    return json.dumps({**json.loads(body), "parameters": {"timeout": timeout}}).encode()
+
+
+@pytest.mark.parametrize(("timeout_us", "header_ms"), [(200_000, None), (200_000, "30000"), (30_000_000, "200")])
+def test_the_earlier_of_the_timeouts_in_parameters_and_header_is_the_deadline(
+    timeout_us: int, header_ms: str | None
+) -> None:
+    served = deployment(factory=FakeFactory(delay_s=0.6))
+    with endpoint(served) as at:
+        first = Caller(at, value=100)
+        until(lambda: served.batcher.running)
+        headers = {} if header_ms is None else {"Request-Timeout-Ms": header_ms}
+        status, _, body = at.ask("POST", INFER, asked(timeout_us), headers)
+        assert status == 504
+        assert "deadline" in json.loads(body)["error"]
+        first.join()
+        assert served.meter.statuses == {200: 1, 504: 1}
+        assert served.meter.batch_sizes()[0][0] == ("1", 1.0)
+
+
+@pytest.mark.parametrize("path", [INFER, "/invocations"])
+def test_a_timeout_in_parameters_of_0_is_none_and_of_a_minute_does_no_harm(path: str) -> None:
+    with endpoint(deployment()) as at:
+        for timeout_us in (0, 60_000_000):
+            assert at.ask("POST", path, asked(timeout_us), {"Content-Type": "application/json"})[0] == 200
+
+
+@pytest.mark.parametrize("timeout", [-1, 0.5, True, "1000", [1], 86_400_000_001])
+def test_a_timeout_in_parameters_that_is_none_is_named(timeout: object) -> None:
+    with endpoint(deployment()) as at:
+        status, _, body = at.ask("POST", INFER, asked(timeout))
+        assert status == 400
+        assert json.loads(body)["error"].startswith("parameters.timeout: ")
+
+
 @pytest.mark.parametrize("timeout", ["0", "-5", "soon", "nan", "inf", "1e30"])
 def test_a_timeout_that_is_none_is_the_clients_error(timeout: str) -> None:
     with endpoint(deployment()) as at:

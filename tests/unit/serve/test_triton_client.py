@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from serve.endpoint import deployment, endpoint
+from serve.sessions import FakeFactory
+from serve.test_running import until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of gevent and zope, on Python versions that they do not know yet
@@ -62,6 +64,18 @@ def test_infer_in_every_form(client: Any, binary: bool, compression: str | None)
     assert (result.as_numpy("embedding") == 5).all()
     assert result.get_response()["id"] == "a-1"
     assert result.get_response()["model_version"] == "1"
+
+
+def test_a_timeout_is_a_deadline() -> None:
+    with endpoint(deployment(factory=FakeFactory(delay_s=0.6))) as at:
+        connected = triton.InferenceServerClient(f"127.0.0.1:{at.port}", concurrency=2)
+        first = connected.async_infer("noop", [asked(1)])
+        until(lambda: at.server.deployments["noop"].batcher.running)
+        with pytest.raises(InferenceServerException, match="deadline") as error:
+            connected.infer("noop", [asked(2)], timeout=200_000)
+        assert error.value.status() == "504"
+        assert (first.get_result().as_numpy("embedding") == 1).all()
+        connected.close()
 
 
 def test_infer_without_naming_outputs_and_in_the_background(client: Any) -> None:

@@ -1,0 +1,108 @@
+"""A request of a hot path, from its body to its answer: read, decoded, run, encoded and accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic as clock
+from typing import TYPE_CHECKING, NamedTuple
+
+from inferlab.serve.answers import CACHE_HIT, Reply
+from inferlab.serve.batcher import Answer, DeadlineError
+from inferlab.serve.bodies import deadline_of, gone, read_body
+from inferlab.serve.timings import Timings, server_timing
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope
+
+    from inferlab.serve.deployment import Deployment
+    from inferlab.serve.tensors import Tensors
+
+
+class Asked(NamedTuple):
+    """What a body asks for."""
+
+    inputs: Sequence[Tensors]
+    """At least one; each is run for itself."""
+    encode: Callable[[list[Answer], Timings], Reply]
+    """The reply, of the answers in the order of `inputs` and of the timings as far as they are known."""
+    timeout_s: float | None = None
+    """From the request's beginning; the header may ask for an earlier end."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """How one path of a deployment reads its bodies.
+
+    `decode` raises what answers.error_reply makes an answer of. Bodies of more than `loop_bytes` are decoded in a
+    thread where `heavy` says so: the event loop has no milliseconds to spend.
+    """
+
+    deployment: Deployment
+    decode: Callable[[Scope, bytes], Asked]
+    limit_bytes: int
+    loop_bytes: int
+    heavy: Callable[[Scope, bytes], bool] = lambda scope, body: True
+
+
+async def exchange(route: Route, scope: Scope, receive: Receive) -> Reply:
+    """The answer with 200. Raises what answers.error_reply makes an answer of."""
+    deployment = route.deployment
+    deployment.batcher.admit()
+    begun_s = clock()
+    deadline_s = deadline_of(scope, begun_s, deployment.timeout_s)
+    body = await read_body(scope, receive, route.limit_bytes, deadline_s, deployment.room)
+    read_s = clock()
+    if len(body) > route.loop_bytes and route.heavy(scope, body):
+        with deployment.room:
+            asked = await asyncio.to_thread(_in_time, route, scope, body, deadline_s)
+    else:
+        asked = route.decode(scope, body)
+    if asked.timeout_s is not None:
+        deadline_s = min(deadline_s, begun_s + asked.timeout_s)
+    parse_s = clock() - read_s
+    if len(asked.inputs) == 1:
+        answers = [await deployment.answer(asked.inputs[0], deadline_s, gone(receive))]
+        timings = answers[0].timings
+    else:
+        answers = await _all(deployment, asked.inputs, deadline_s, gone(receive))
+        timings = max((answer.timings for answer in answers), key=_run_s)  # what the request waited for
+    answered_s = clock()
+    timings = timings._replace(parse_s=parse_s)
+    reply = asked.encode(answers, timings)
+    timings = timings._replace(serialize_s=clock() - answered_s)
+    reply.headers.append((b"server-timing", server_timing(timings)))
+    if timings.cached:
+        reply.headers.append(CACHE_HIT)
+    deployment.meter.answered(timings)
+    return reply
+
+
+def _in_time(route: Route, scope: Scope, body: bytes, deadline_s: float) -> Asked:
+    """Many bodies may have waited for a thread."""
+    if clock() >= deadline_s:
+        raise DeadlineError("the deadline has passed")
+    return route.decode(scope, body)
+
+
+async def _all(
+    deployment: Deployment, rows: Sequence[Tensors], deadline_s: float, gone: Callable[[], bool] | None
+) -> list[Answer]:
+    """The answers to all rows. Raises what the first one raises that fails, once all are over."""
+
+    async def one(inputs: Tensors) -> Answer:
+        return await deployment.answer(inputs, deadline_s, gone)
+
+    deployment.batcher.admit(len(rows))  # all or none
+    found = await asyncio.gather(*map(one, rows), return_exceptions=True)
+    answers: list[Answer] = []
+    for answer in found:
+        if isinstance(answer, BaseException):
+            raise answer
+        answers.append(answer)
+    return answers
+
+
+def _run_s(timings: Timings) -> float:
+    return timings.queue_s + timings.batch_s + timings.infer_s
