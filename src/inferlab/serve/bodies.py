@@ -48,7 +48,10 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int, deadline_s
         body = (await receive()).get("body", b"")
     if len(body) > limit_bytes:
         raise _too_long(limit_bytes)
-    encoding = (header(scope, b"content-encoding") or b"").strip().lower()
+    encoding = header(scope, b"content-encoding")
+    if encoding is None:
+        return body
+    encoding = encoding.strip().lower()
     if encoding in (b"", b"identity"):
         return body
     with room:  # however short it is, it may take long to unpack

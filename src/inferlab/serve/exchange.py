@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from inferlab.serve.tensors import Tensors
 
 
+Encode = Callable[[list[Answer], float], Reply]
+"""A reply, of the answers to a body's inputs in their order and of the seconds that parsing took."""
+
+
 class Asked(NamedTuple):
     """What a body asks for."""
 
     inputs: Sequence[Tensors]
     """At least one; each is run for itself."""
-    encode: Callable[[list[Answer], Timings], Reply]
-    """The reply, of the answers in the order of `inputs` and of the timings as far as they are known."""
+    encode: Encode
     timeout_s: float | None = None
     """From the request's beginning; the header may ask for an earlier end."""
 
@@ -69,9 +72,9 @@ async def exchange(route: Route, scope: Scope, receive: Receive) -> Reply:
         answers = await _all(deployment, asked.inputs, deadline_s, gone(receive))
         timings = max((answer.timings for answer in answers), key=_run_s)  # what the request waited for
     answered_s = clock()
-    timings = timings._replace(parse_s=parse_s)
-    reply = asked.encode(answers, timings)
-    timings = timings._replace(serialize_s=clock() - answered_s)
+    reply = asked.encode(answers, parse_s)
+    _, queue_s, batch_s, infer_s, _, batch_size = timings
+    timings = Timings(parse_s, queue_s, batch_s, infer_s, clock() - answered_s, batch_size)
     reply.headers.append((b"server-timing", server_timing(timings)))
     if timings.cached:
         reply.headers.append(CACHE_HIT)

@@ -16,7 +16,7 @@ from inferlab.serve.openinference import (
     encode_response,
 )
 from inferlab.serve.tensors import ProtocolError
-from inferlab.serve.timings import Timings, as_parameters
+from inferlab.serve.timings import as_parameters
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -55,9 +55,10 @@ def _heavy(scope: Scope, body: bytes) -> bool:
     return length is None or len(length) > len(str(LONGEST_JSON_IN_LOOP_BYTES))
 
 
-def _encode(name: str, request: InferRequest, answers: list[Answer], timings: Timings) -> Reply:
-    parameters: dict[str, float] = as_parameters(timings)
+def _encode(name: str, request: InferRequest, answers: list[Answer], parse_s: float) -> Reply:
+    outputs, timings = answers[0]
+    parameters = as_parameters(timings, parse_s)
     if timings.cached:
         parameters["cached"] = True
-    encoded, headers = encode_response(name, answers[0].outputs, request, parameters)
+    encoded, headers = encode_response(name, outputs, request, parameters)
     return Reply(200, [(key.lower().encode(), value.encode()) for key, value in headers.items()], encoded)

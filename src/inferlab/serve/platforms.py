@@ -17,10 +17,10 @@ import orjson
 from inferlab.errors import UserError
 from inferlab.serve.answers import Reply, json_reply
 from inferlab.serve.bodies import header
-from inferlab.serve.exchange import Asked, Route
+from inferlab.serve.exchange import Asked, Encode, Route
 from inferlab.serve.infer import asked_of
 from inferlab.serve.openinference import RAW_HEADER_LENGTH, decode_request, read_request
-from inferlab.serve.predict import decode_fields, loop_bytes_of, predict_asked, predict_reply
+from inferlab.serve.predict import decode_fields, loop_bytes_of, predict_asked, reply_of
 from inferlab.serve.tensors import ProtocolError, shown
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from inferlab.serve.batcher import Answer
     from inferlab.serve.deployment import Deployment
-    from inferlab.serve.timings import Timings
 
 BINARY = re.compile(
     rb"application/vnd\.(?:sagemaker-triton|vertex-ai-triton)\.binary\+json;\s*json-header-size=(\d{1,9})"
@@ -62,7 +61,8 @@ class VertexRoutes:
 def invocation_route(deployment: Deployment) -> Route:
     """SageMaker's /invocations: a message of the Open Inference Protocol, or whatever /predict/{name} takes."""
     limit_bytes = max(deployment.body_limit_bytes, deployment.model.predict_limit_bytes)
-    return Route(deployment, partial(_invocation, deployment), limit_bytes, loop_bytes_of(deployment))
+    decode = partial(_invocation, deployment, reply_of(deployment))
+    return Route(deployment, decode, limit_bytes, loop_bytes_of(deployment))
 
 
 def instances_route(deployment: Deployment) -> Route:
@@ -71,7 +71,7 @@ def instances_route(deployment: Deployment) -> Route:
     return Route(deployment, partial(_instances, deployment), limit_bytes, loop_bytes_of(deployment))
 
 
-def _invocation(deployment: Deployment, scope: Scope, body: bytes) -> Asked:
+def _invocation(deployment: Deployment, reply: Encode, scope: Scope, body: bytes) -> Asked:
     content_type = header(scope, b"content-type") or b""
     length = header(scope, RAW_HEADER_LENGTH)
     binary = BINARY.fullmatch(content_type)
@@ -79,11 +79,11 @@ def _invocation(deployment: Deployment, scope: Scope, body: bytes) -> Asked:
         text = (binary[1] if binary is not None else length or b"").decode("latin-1")
         return asked_of(deployment, decode_request(body, text, deployment.model.inputs))
     if not content_type.startswith(b"application/json"):
-        return predict_asked(deployment, scope, body)
+        return predict_asked(deployment, reply, scope, body)
     content = _json(body, "a message of the Open Inference Protocol, or what /predict takes")
     if isinstance(content, dict) and "inputs" in content:
         return asked_of(deployment, read_request(content, memoryview(b""), deployment.model.inputs))
-    return Asked((decode_fields(deployment, content),), partial(predict_reply, deployment))
+    return Asked((decode_fields(deployment, content),), reply)
 
 
 def _instances(deployment: Deployment, scope: Scope, body: bytes) -> Asked:
@@ -95,7 +95,7 @@ def _instances(deployment: Deployment, scope: Scope, body: bytes) -> Asked:
     return Asked([decode_fields(deployment, row) for row in rows], partial(_predictions, deployment))
 
 
-def _predictions(deployment: Deployment, answers: list[Answer], timings: Timings) -> Reply:
+def _predictions(deployment: Deployment, answers: list[Answer], parse_s: float) -> Reply:
     predictions = [deployment.model.predict_answer(answer.outputs) for answer in answers]
     return json_reply({"predictions": predictions, "deployedModelId": deployment.name})
 

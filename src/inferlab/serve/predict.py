@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from inferlab.serve.answers import Reply, json_reply
+from inferlab.serve.answers import json_reply
 from inferlab.serve.bodies import header
-from inferlab.serve.exchange import Asked, Route
+from inferlab.serve.exchange import Asked, Encode, Route
 from inferlab.serve.multipart import only_file
 from inferlab.serve.tensors import ProtocolError, shown
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
-    from inferlab.serve.batcher import Answer
     from inferlab.serve.deployment import Deployment
     from inferlab.serve.tensors import Tensors
-    from inferlab.serve.timings import Timings
 
 LONGEST_IN_LOOP_BYTES = 4096
 """A longer body may take a tokenizer milliseconds, and any picture a decoder, which the event loop must not spend."""
@@ -29,8 +27,8 @@ LONGEST_IN_LOOP_BYTES = 4096
 
 def predict_route(deployment: Deployment) -> Route:
     """How a deployment answers people."""
-    limit_bytes = deployment.model.predict_limit_bytes
-    return Route(deployment, partial(predict_asked, deployment), limit_bytes, loop_bytes_of(deployment))
+    decode = partial(predict_asked, deployment, reply_of(deployment))
+    return Route(deployment, decode, deployment.model.predict_limit_bytes, loop_bytes_of(deployment))
 
 
 def loop_bytes_of(deployment: Deployment) -> int:
@@ -38,15 +36,16 @@ def loop_bytes_of(deployment: Deployment) -> int:
     return 0 if deployment.model.data_kind == "picture" else LONGEST_IN_LOOP_BYTES
 
 
-def predict_asked(deployment: Deployment, scope: Scope, body: bytes) -> Asked:
+def predict_asked(deployment: Deployment, reply: Encode, scope: Scope, body: bytes) -> Asked:
     """What a body asks for. Raises ProtocolError naming the field, and HTTPException 415."""
     content_type = header(scope, b"content-type") or b""
-    return Asked((_decoder(deployment, content_type)(body),), partial(predict_reply, deployment))
+    return Asked((_decoder(deployment, content_type)(body),), reply)
 
 
-def predict_reply(deployment: Deployment, answers: list[Answer], timings: Timings) -> Reply:
-    """The answer for people."""
-    return json_reply(deployment.model.predict_answer(answers[0].outputs))
+def reply_of(deployment: Deployment) -> Encode:
+    """Makes the answer for people."""
+    model = deployment.model
+    return lambda answers, parse_s: json_reply(model.predict_answer(answers[0].outputs))
 
 
 def _decoder(deployment: Deployment, content_type: bytes) -> Callable[[bytes], Tensors]:

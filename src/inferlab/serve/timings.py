@@ -25,10 +25,10 @@ class Timings(NamedTuple):
         return self.batch_size == 0
 
 
-def as_parameters(timings: Timings) -> dict[str, float]:
-    """What an answer's own parameters can say: all but how long it takes to write them."""
+def as_parameters(timings: Timings, parse_s: float) -> dict[str, float]:
+    """What an answer's own parameters can say, of batch and parsing: all but how long it takes to write them."""
     return {
-        "parse_s": timings.parse_s,
+        "parse_s": parse_s,
         "queue_s": timings.queue_s,
         "batch_s": timings.batch_s,
         "infer_s": timings.infer_s,
