@@ -89,10 +89,10 @@ async def _serve(server: Server, listener: socket.socket, options: ServeOptions)
     host, port = listener.getsockname()[:2]
     scheme = "http" if options.tls is None else "https"
 
-    def listening() -> None:
+    def loaded() -> None:
         gc.collect()
         gc.freeze()  # what is there now lives as long as the process: no collection need look at it
         names = ", ".join(server.deployments)
         print(f"inferlab serves {names} on {scheme}://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
-    return await serve_until(server, listener, stop, listening, options.grace_s, tls=options.tls)
+    return await serve_until(server, listener, stop, loaded, options.grace_s, tls=options.tls)

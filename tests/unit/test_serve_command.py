@@ -1,11 +1,13 @@
 """`inferlab serve` as its user runs it."""
 
+import contextlib
 import http.client
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -85,6 +87,23 @@ def test_several_deployments_on_one_endpoint_from_the_command_line_and_a_file(ro
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert "7, 7" not in out + err
+
+
+def test_sigterm_while_replicas_load_ends_with_0(root: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    process = command(root, f"noop={NOOP}", "--port", str(port))
+    try:
+        while process.poll() is None:
+            with contextlib.suppress(ConnectionError):
+                assert ask(port, "/v2/health/live", None) == (200, {"live": True})
+                break
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_sigterm_under_load_loses_no_accepted_request(root: Path) -> None:

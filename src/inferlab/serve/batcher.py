@@ -31,7 +31,7 @@ class BatchTooLargeError(UserError):
 
 
 class ClosedError(InferlabError):
-    """The batcher takes no more requests."""
+    """The batcher takes no requests: not yet, or not any more."""
 
 
 class QueueFullError(InferlabError):
@@ -95,6 +95,8 @@ class Batcher:
         self._watched_s = FOREVER
         """When the timer looks at the queue."""
         self._batch_s = 0.0
+        self._open = False
+        """From when the first runner is up until the batcher drains or closes."""
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -110,7 +112,7 @@ class Batcher:
     @property
     def accepts(self) -> bool:
         """Whether `submit` takes requests and a runner is up to run them."""
-        return not self._closed and bool(self._up)
+        return self._open and bool(self._up)
 
     @property
     def waiting(self) -> int:
@@ -140,8 +142,8 @@ class Batcher:
 
     def admit(self, items: int = 1) -> None:
         """Raise ClosedError or QueueFullError where requests of so many items would not be taken."""
-        if self._closed:
-            raise ClosedError("the server is shutting down")
+        if not self._open:
+            raise ClosedError("the server is shutting down" if self._closed else "the model is being loaded")
         # An empty queue takes any request that a batch takes, however low the limit.
         if self.queue_limit is not None and self._waiting_items and self._waiting_items + items > self.queue_limit:
             raise QueueFullError(f"{self._waiting_items} items wait already", self.retry_after_s)
@@ -175,7 +177,7 @@ class Batcher:
 
     async def drain(self) -> None:
         """Take no more requests and return when all that were accepted are answered. Idempotent."""
-        self._closed = True
+        self._open, self._closed = False, True
         while self._waiting or self._running:
             if self._drained is None:
                 self._drained = self._loop.create_future()
@@ -183,7 +185,7 @@ class Batcher:
 
     async def close(self) -> None:
         """End the runners; what is not answered by then fails with ClosedError. Idempotent."""
-        self._closed = True
+        self._open, self._closed = False, True
         if self._deadline_timer is not None:
             self._deadline_timer.cancel()
         await asyncio.gather(*(runner.close() for runner in self._runners))
@@ -196,6 +198,7 @@ class Batcher:
 
     def up(self, runner: Runner) -> None:
         """A runner can take a batch (runner.Listener)."""
+        self._open = not self._closed
         self._up.add(runner)
         self._idle.append(runner)
         self._dispatch()

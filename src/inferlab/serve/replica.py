@@ -119,7 +119,8 @@ class Replica(Runner):
             await asyncio.to_thread(self._ended.kill)
         child = self._detach()
         if child is not None:
-            await asyncio.to_thread(stop_all, [child], STOP_GRACE_S)
+            # One that loads looks at no pipe, and has nothing to finish.
+            await asyncio.to_thread(stop_all, [child], 0.0 if self._loading else STOP_GRACE_S)
         os.close(self._memory)
 
     def _spawn(self) -> None:

@@ -21,6 +21,7 @@ from inferlab.serve.bounded_http import Connections
 
 if TYPE_CHECKING:
     from inferlab.serve.app import Server
+    from inferlab.serve.batcher import Batcher
 
 KEEP_ALIVE_S = 3600
 """Idle connections stay: one that the server closes while a request is on its way would be counted as an error."""
@@ -91,15 +92,16 @@ async def serve_until(
     server: Server,
     listener: socket.socket,
     stop: asyncio.Event,
-    listening: Callable[[], None],
+    loaded: Callable[[], None],
     grace_s: float,
     linger_s: float = LINGER_S,
     tls: Tls | None = None,
 ) -> bool:
     """Load every replica, then serve until `stop` is set; then answer what was accepted, and others with 503.
 
-    Returns whether all that was accepted was answered within `grace_s`. Raises what a replica raises that does not
-    load.
+    The server answers from the beginning; what asks a model that is not loaded gets 503. `loaded` is called when all
+    are. Returns whether all that was accepted was answered within `grace_s`. Raises what a replica raises that does
+    not load.
     """
     config = uvicorn_config(server, tls, server.connections)
     try:
@@ -107,34 +109,45 @@ async def serve_until(
     except (OSError, ssl.SSLError) as error:
         raise UserError(f"TLS files {tls} cannot be used: {error}") from None
     batchers = [deployment.batcher for deployment in server.deployments.values()]
+    http = Uvicorn(config, lambda: None)
     stopping = asyncio.create_task(stop.wait())
+    serving = asyncio.create_task(http.serve(sockets=[listener]))
     try:
-        starting: asyncio.Future[Any] = asyncio.gather(*(batcher.start() for batcher in batchers))
-        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            starting.cancel()
-            return True  # nothing was accepted
-        await starting
-        http = Uvicorn(config, listening)
-        serving = asyncio.create_task(http.serve(sockets=[listener]))
-        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        ready = await _load(batchers, serving, stopping)
+        if ready:
+            loaded()
+            await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         server.draining = True
         begun_s = clock()
         draining = asyncio.gather(*(batcher.drain() for batcher in batchers))
         await asyncio.wait([draining], timeout=grace_s)
         drained = draining.done()
-        await asyncio.sleep(max(min(linger_s, grace_s) - (clock() - begun_s), 0))
+        if ready:
+            await asyncio.sleep(max(min(linger_s, grace_s) - (clock() - begun_s), 0))
         if not drained:
             # What is left gets its 503 now.
             await asyncio.gather(*(batcher.close() for batcher in batchers))
         # uvicorn waits for answers, of which one to a body that does not come would take for ever.
         config.timeout_graceful_shutdown = max(math.ceil(grace_s - (clock() - begun_s)), 1)
-        http.should_exit = True
-        await serving
         return drained
     finally:
         stopping.cancel()
+        http.should_exit = True
+        if config.timeout_graceful_shutdown is None:
+            config.timeout_graceful_shutdown = 1
         await asyncio.gather(*(batcher.close() for batcher in batchers))
+        await serving
+
+
+async def _load(batchers: Sequence[Batcher], *ends: asyncio.Task[Any]) -> bool:
+    """Whether all replicas were loaded before one of `ends` was over. Raises what a replica raises."""
+    starting: asyncio.Future[Any] = asyncio.gather(*(batcher.start() for batcher in batchers))
+    await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        return False
+    await starting
+    return True
 
 
 def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, signals: Sequence[signal.Signals]) -> None:

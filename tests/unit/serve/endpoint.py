@@ -101,8 +101,12 @@ def endpoint(
     grace_s: float = 10.0,
     linger_s: float = 0.0,
     max_connections: int | None = None,
+    await_loaded: bool = True,
 ) -> Iterator[Endpoint]:
-    """Serve until the block ends; `drained` then says whether all that was accepted was answered."""
+    """Serve until the block ends; `drained` then says whether all that was accepted was answered.
+
+    The block begins when all replicas are loaded, or with `await_loaded` false when the port is bound.
+    """
     started = threading.Event()
     found: list[Endpoint] = []
     failed: list[BaseException] = []
@@ -114,6 +118,8 @@ def endpoint(
         with listen("127.0.0.1", 0) as listener:
             port = listener.getsockname()[1]
             found.append(Endpoint(port, server, asyncio.get_running_loop(), stop))
+            if not await_loaded:
+                started.set()
             drained = await serve_until(server, listener, stop, started.set, grace_s, linger_s)
             found[0].drained.append(drained)
 

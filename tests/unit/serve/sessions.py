@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,6 +99,19 @@ class DamagedFactory:
 
     def __call__(self) -> FakeSession:
         raise ArtifactError("model.xml is damaged: its SHA-256 differs")
+
+
+@dataclass(frozen=True)
+class WaitingFactory:
+    """Loads for as long as there is no file at `path`, and then as `then` does."""
+
+    path: str
+    then: Callable[[], FakeSession] = FakeFactory()
+
+    def __call__(self) -> FakeSession:
+        while not os.path.exists(self.path):  # noqa: PTH110 (nothing else of pathlib is needed)
+            time.sleep(0.005)
+        return self.then()
 
 
 def payload(value: int, batch: int = 1) -> dict[str, np.ndarray]:
