@@ -13,6 +13,7 @@ import logging
 import os
 import select
 import struct
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic as clock
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 ORDER = struct.Struct("<I")
 """To the replica: run so many items."""
 REPORT = struct.Struct("<dI")
-"""From the replica: seconds in the session, and 0, or how many bytes of an exception's text follow. Both go through
+"""From the replica: seconds in the session, and 0, or how many bytes of a traceback follow. Both go through
 the child's pipe as they are, since multiprocessing's framing costs as much as everything else that a batch does."""
-ERROR_BYTES = 2000
-"""The longest text of a session's exception that is passed on."""
+TRACE_BYTES = 8000
+"""What is passed on of a session's traceback: its end, where the exception is."""
 STOP_GRACE_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
 """Between attempts to replace a replica that does not even start, doubling."""
@@ -150,11 +151,11 @@ class Replica(Runner):
         try:
             report = os.read(self._pipe, REPORT.size)
             infer_s, length = REPORT.unpack(report)
-            text = os.read(self._pipe, length).decode(errors="replace") if length else ""
+            trace = os.read(self._pipe, length).decode(errors="replace") if length else ""
         except (OSError, struct.error):  # nothing, or a part, is what is left of a process that has ended
             self._lost("ended")
         else:
-            self._on_batch(infer_s, text)
+            self._on_batch(infer_s, trace)
 
     def _on_loaded(self) -> None:
         assert self._child is not None
@@ -169,11 +170,14 @@ class Replica(Runner):
             self._started.set_result(None)
         self._listener.up(self)
 
-    def _on_batch(self, infer_s: float, error: str) -> None:
+    def _on_batch(self, infer_s: float, trace: str) -> None:
         sizes, self._sizes = self._sizes, None
         assert sizes is not None
-        if error:
-            self._replace(InferenceError(f"the session failed on a batch of {len(sizes)} requests: {error}"))
+        if trace:
+            what = self._settings.what
+            log.error("%s: the model failed on a batch of %d requests:\n%s", what, len(sizes), trace)
+            text = f"{what}: the model failed on the batch of {len(sizes)} requests that this one was in"
+            self._replace(InferenceError(text))  # clients get it: the model's own words are for the log
             return
         items = sum(sizes)
         parts = parts_of({name: place[:items].copy() for name, place in self._outputs.items()}, sizes)
@@ -272,7 +276,7 @@ def _run_one(session: Session, inputs: Tensors, outputs: Tensors, items: int) ->
             if found[name].shape != (items, *place.shape[1:]):
                 raise MeasurementError(f"output {name!r} has shape {found[name].shape} for a batch of {items}")
             place[:items] = found[name]
-    except Exception as error:  # noqa: BLE001 (whatever it is, the server answers it and replaces this process)
-        text = repr(error).encode(errors="replace")[:ERROR_BYTES]
-        return REPORT.pack(0.0, len(text)) + text
+    except Exception:  # noqa: BLE001 (whatever it is, the server answers it and replaces this process)
+        trace = traceback.format_exc().encode(errors="replace")[-TRACE_BYTES:]
+        return REPORT.pack(0.0, len(trace)) + trace
     return REPORT.pack(infer_s, 0)

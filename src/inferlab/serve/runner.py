@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class InferenceError(InferlabError):
-    """The session failed on a batch; the message has its own words."""
+    """The session failed on a batch."""
 
 
 class ReplicaLostError(InferlabError):

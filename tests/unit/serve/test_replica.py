@@ -106,8 +106,8 @@ def test_an_answer_stays_what_it_was_while_later_batches_run() -> None:
     [
         (HANGS_ON, ReplicaLostError, "replica hung"),
         (DIES_ON, ReplicaLostError, "replica ended"),
-        (FAILS_ON, InferenceError, "the engine refuses"),
-        (SHORT_ON, InferenceError, r"'embedding' has shape \(1, 7\) for a batch of 1"),
+        (FAILS_ON, InferenceError, "replica: the model failed on the batch of 1 requests"),
+        (SHORT_ON, InferenceError, "replica: the model failed on the batch of 1 requests"),
     ],
 )
 def test_a_replica_that_fails_is_replaced_and_only_its_batch_is_lost(
@@ -131,6 +131,26 @@ def test_a_replica_that_fails_is_replaced_and_only_its_batch_is_lost(
             os.kill(before, 0)
 
     run([one], use)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (FAILS_ON, "RuntimeError: the engine refuses"),
+        (SHORT_ON, "MeasurementError: output 'embedding' has shape (1, 7) for a batch of 1"),
+    ],
+)
+def test_the_words_of_a_session_that_fails_are_in_the_log_with_their_traceback(
+    value: int, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def use(batcher: Batcher) -> None:
+        with pytest.raises(InferenceError) as error:
+            await batcher.submit(payload(value))
+        assert words not in str(error.value)
+
+    run([replica()], use)
+    (record,) = [record for record in caplog.records if words in record.getMessage()]
+    assert record.getMessage().startswith("replica: the model failed on a batch of 1 requests:\nTraceback (most recent")
 
 
 def test_while_one_replica_is_replaced_the_other_serves() -> None:
