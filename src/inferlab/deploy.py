@@ -228,4 +228,13 @@ def _deployment(
         replicas.append(Replica(settings))
     batcher = Batcher(replicas, spec.batching, largest, spec.queue_limit)
     cache = ResponseCache(int(spec.cache_mib * 2**20)) if spec.cache_mib else None
-    return Deployment(spec.name, model, batcher, spec.optimization, spec.target, spec.timeout_ms / 1e3, cache)
+    return Deployment(
+        spec.name,
+        model,
+        batcher,
+        spec.optimization,
+        spec.target,
+        spec.timeout_ms / 1e3,
+        cache,
+        prepare=model.prepare_predict,
+    )

@@ -134,6 +134,7 @@ def test_a_deployment_has_the_limits_that_were_asked_for(params: Params, root: P
     assert built["a"].batcher.queue_limit == 7
     assert built["a"].batcher.max_batch_size == 8
     assert built["a"].timeout_s == 0.25
+    assert built["a"].prepare == built["a"].model.prepare_predict
     assert (built["a"].optimization, built["a"].target) == ("original", "cpu-eager")
     assert built["b"].batcher.max_batch_size == 2
 

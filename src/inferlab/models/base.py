@@ -142,6 +142,12 @@ class Model(Frozen, ABC):
         """The JSON body that people send to the server."""
         return self.plain_body()
 
+    def prepare_predict(self) -> None:
+        """Load what `predict_decode` needs, which else its first call loads.
+
+        Raises MissingPackageError where there is none.
+        """
+
     def predict_decode(self, body: BaseModel) -> dict[str, np.ndarray]:
         """A `predict_body` -> input tensors of batch 1. Raises ValueError naming the field."""
         return self.plain_decode(body)

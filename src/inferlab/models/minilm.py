@@ -77,9 +77,7 @@ class MiniLM(Model):
         """Texts -> token ids int32 [samples, sequence_length], cut and padded; padding has no mask."""
         import numpy as np
 
-        path = package_file(PACKAGE, "model/tokenizer.json", "the tokenizer of all-MiniLM-L6-v2")
-        tokenizer = _tokenizer(str(path), self.sequence_length)
-        encoded = tokenizer.encode_batch([str(text) for text in raw["text"]])
+        encoded = self._tokenizer().encode_batch([str(text) for text in raw["text"]])
         return {"input_ids": np.array([text.ids for text in encoded], dtype=np.int32)}
 
     def example_samples(self, count: int, seed: int) -> dict[str, np.ndarray]:
@@ -120,6 +118,9 @@ class MiniLM(Model):
     def predict_body(self) -> type[BaseModel]:
         return TextBody
 
+    def prepare_predict(self) -> None:
+        self._tokenizer()
+
     def predict_decode(self, body: BaseModel) -> dict[str, np.ndarray]:
         import numpy as np
 
@@ -139,6 +140,10 @@ class MiniLM(Model):
     def plain_decode(self, body: BaseModel) -> dict[str, np.ndarray]:
         token_ids = decode_token_ids(body, self.sequence_length, VOCABULARY_SIZE)
         return self.preprocess({"input_ids": token_ids})
+
+    def _tokenizer(self) -> Tokenizer:
+        path = package_file(PACKAGE, "model/tokenizer.json", "the tokenizer of all-MiniLM-L6-v2")
+        return _tokenizer(str(path), self.sequence_length)
 
 
 @functools.cache

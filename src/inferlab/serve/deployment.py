@@ -38,6 +38,8 @@ class Deployment:
     timeout_s: float = float("inf")
     cache: ResponseCache | None = None
     meter: Meter = field(default_factory=Meter)
+    prepare: Callable[[], None] | None = None
+    """Called in a thread before the replicas load."""
 
     def answer(self, inputs: Tensors, deadline_s: float, gone: Callable[[], bool] | None) -> Awaitable[Answer]:
         """The answer to one request, from the cache where the deployment has one; else as Batcher.submit."""

@@ -75,6 +75,7 @@ class Replica(Runner):
         self._pipe = -1
         self._watch: asyncio.TimerHandle | None = None
         self._failures = 0
+        self._greeting: asyncio.Task[None] | None = None
         self._replacing: asyncio.Task[None] | None = None
         self._closed = False
         self._started: asyncio.Future[None]
@@ -112,12 +113,12 @@ class Replica(Runner):
         if self._closed:
             return
         self._closed = True
-        if self._replacing is not None:
-            self._replacing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._replacing
-        if self._ended is not None:
-            await asyncio.to_thread(self._ended.kill)
+        for task in (self._greeting, self._replacing):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        await self._end_old()
         child = self._detach()
         if child is not None:
             # One that loads looks at no pipe, and has nothing to finish.
@@ -146,7 +147,9 @@ class Replica(Runner):
     def _on_message(self) -> None:
         """The child has something to say, or its end of the pipe is closed."""
         if self._loading:
-            self._on_loaded()
+            assert self._child is not None
+            self._loop.remove_reader(self._pipe)
+            self._greeting = self._loop.create_task(self._greet(self._child))
             return
         try:
             report = os.read(self._pipe, REPORT.size)
@@ -157,15 +160,23 @@ class Replica(Runner):
         else:
             self._on_batch(infer_s, trace)
 
-    def _on_loaded(self) -> None:
-        assert self._child is not None
+    async def _greet(self, child: Child) -> None:
+        """Learn whether the child has loaded; in a thread, since one that closes its pipe may take long to end."""
+        failed: InferlabError | None = None
         try:
-            self._child.receive(0, "loading")
+            await asyncio.to_thread(child.receive, 0, "loading")
         except InferlabError as error:
-            self._replace(error)
+            failed = error
+        except OSError as error:
+            failed = ReplicaLostError(f"{self._settings.what} ended: {error}")
+        if child is not self._child:
+            return  # it was given up meanwhile
+        if failed is not None:
+            self._replace(failed)
             return
         self._loading = False
         self._unwatch()
+        self._loop.add_reader(self._pipe, self._on_message)
         if not self._started.done():
             self._started.set_result(None)
         self._listener.up(self)
@@ -193,10 +204,8 @@ class Replica(Runner):
         """Tell of the end of this process and start the next, which needs its cores and device to be free."""
         child = self._detach()
         if not self._started.done():
-            # What never loaded is not worth another try: whoever starts it shall know why.
-            if child is not None:
-                child.kill()
-            self._started.set_exception(error)
+            self._ended = child
+            self._replacing = self._loop.create_task(self._give_up(error))
             return
         log.error("%s; it is replaced", error)
         had_batch, self._sizes = self._sizes is not None or isinstance(error, InferenceError), None
@@ -206,10 +215,19 @@ class Replica(Runner):
         if had_batch:
             self._listener.ran(self, error)
 
-    async def _start_again(self) -> None:
+    async def _give_up(self, error: InferlabError) -> None:
+        """What never loaded is not worth another try: whoever starts it shall know why."""
+        await self._end_old()
+        if not self._started.done():
+            self._started.set_exception(error)
+
+    async def _end_old(self) -> None:
         if self._ended is not None:
             await asyncio.to_thread(self._ended.kill)
             self._ended = None
+
+    async def _start_again(self) -> None:
+        await self._end_old()
         if self._failures:
             await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** (self._failures - 1), LONGEST_PAUSE_S))
         self._failures += 1

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from inferlab.errors import UserError
+from inferlab.errors import InferlabError, UserError
 from inferlab.serve.bounded_http import Connections
 
 if TYPE_CHECKING:
     from inferlab.serve.app import Server
-    from inferlab.serve.batcher import Batcher
+    from inferlab.serve.deployment import Deployment
 
 KEEP_ALIVE_S = 3600
 """Idle connections stay: one that the server closes while a request is on its way would be counted as an error."""
@@ -113,7 +113,7 @@ async def serve_until(
     stopping = asyncio.create_task(stop.wait())
     serving = asyncio.create_task(http.serve(sockets=[listener]))
     try:
-        ready = await _load(batchers, serving, stopping)
+        ready = await _load(list(server.deployments.values()), serving, stopping)
         if ready:
             loaded()
             await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -139,15 +139,27 @@ async def serve_until(
         await serving
 
 
-async def _load(batchers: Sequence[Batcher], *ends: asyncio.Task[Any]) -> bool:
+async def _load(deployments: Sequence[Deployment], *ends: asyncio.Task[Any]) -> bool:
     """Whether all replicas were loaded before one of `ends` was over. Raises what a replica raises."""
-    starting: asyncio.Future[Any] = asyncio.gather(*(batcher.start() for batcher in batchers))
+    # One after another: deployments of one model share what is prepared.
+    await asyncio.to_thread(_prepare, deployments)
+    starting: asyncio.Future[Any] = asyncio.gather(*(deployment.batcher.start() for deployment in deployments))
     await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
         return False
     await starting
     return True
+
+
+def _prepare(deployments: Sequence[Deployment]) -> None:
+    for deployment in deployments:
+        if deployment.prepare is not None:
+            try:
+                deployment.prepare()
+            except InferlabError as error:
+                # Tensors need nothing of it.
+                log.warning("/predict/%s cannot take everything that it describes: %s", deployment.name, error)
 
 
 def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, signals: Sequence[signal.Signals]) -> None:

@@ -33,6 +33,14 @@ def test_texts_become_padded_ids() -> None:
     assert ids[1, -1] == 102
 
 
+def test_what_was_prepared_is_not_loaded_again_by_the_first_text() -> None:
+    minilm._tokenizer.cache_clear()
+    MODEL.prepare_predict()
+    assert minilm._tokenizer.cache_info().misses == 1
+    MODEL.encode_samples({"text": np.array(["A good film."])})
+    assert minilm._tokenizer.cache_info().misses == 1
+
+
 def test_the_mask_is_where_there_is_no_padding() -> None:
     inputs = MODEL.preprocess(MODEL.example_samples(5, seed=1))
     assert [spec.name for spec in MODEL.inputs] == list(inputs)

@@ -5,7 +5,7 @@ import http.client
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,12 +76,13 @@ def deployment(
     timeout_s: float = 30.0,
     batch_limit_s: float = 30.0,
     cache: ResponseCache | None = None,
+    prepare: Callable[[], None] | None = None,
 ) -> Deployment:
     """A deployment on the test's core."""
     layout = Layout.of(model.inputs, model.outputs, BATCH_SIZE)
     settings = ReplicaSettings(f"replica of {name}", factory, layout, (CORE,), batch_limit_s)  # type: ignore[arg-type]
     batcher = Batcher([Replica(settings) for _ in range(replicas)], "dynamic", BATCH_SIZE, queue_limit)
-    return Deployment(name, model, batcher, "original", "cpu-fake", timeout_s, cache)
+    return Deployment(name, model, batcher, "original", "cpu-fake", timeout_s, cache, prepare=prepare)
 
 
 def metrics(at: Endpoint, headers: Mapping[str, str] | None = None) -> dict[str, float]:

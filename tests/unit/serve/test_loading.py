@@ -1,11 +1,12 @@
 """A server whose replicas are being loaded, over real sockets."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
-from inferlab.errors import ArtifactError
+from inferlab.errors import ArtifactError, MissingPackageError
 from serve.endpoint import deployment, endpoint
 from serve.sessions import DamagedFactory, WaitingFactory
 from serve.test_running import GOOD, GOOD_HEADERS, INFER, Caller, until
@@ -51,3 +52,22 @@ def test_a_replica_that_does_not_load_ends_a_server_that_answers(tmp_path: Path)
         assert at.ask("GET", "/v2/health/live")[0] == 200
         (tmp_path / "go").touch()
         until(lambda: not at.loop.is_running())
+
+
+def test_while_a_deployment_prepares_the_server_answers() -> None:
+    prepared = threading.Event()
+    with endpoint(deployment(prepare=lambda: prepared.wait() and None), await_loaded=False) as at:
+        assert at.ask("GET", "/v2/health/live")[0] == 200
+        assert at.ask("GET", "/v2/health/ready")[0] == 503
+        prepared.set()
+        until(lambda: at.ask("GET", "/v2/health/ready")[0] == 200)
+
+
+def test_a_deployment_that_lacks_what_texts_need_still_takes_tensors(caplog: pytest.LogCaptureFixture) -> None:
+    def prepare() -> None:
+        raise MissingPackageError("weights", "the tokenizer", "make it so")
+
+    with endpoint(deployment(prepare=prepare)) as at:
+        assert at.ask("POST", INFER, GOOD, GOOD_HEADERS)[0] == 200
+    assert "/predict/noop cannot take everything that it describes" in caplog.text
+    assert "the tokenizer" in caplog.text

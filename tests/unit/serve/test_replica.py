@@ -1,8 +1,10 @@
 """Replicas as real processes behind a batcher."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import uvloop
 
+from inferlab.child import Child
 from inferlab.errors import ArtifactError
 from inferlab.serve.batcher import Batcher
 from inferlab.serve.layout import Layout
@@ -167,6 +170,34 @@ def test_while_one_replica_is_replaced_the_other_serves() -> None:
         await until(lambda: batcher.runners_up == 2)
 
     run(replicas, use)
+
+
+@pytest.mark.parametrize("factory", [FaultyFactory(), DamagedFactory()])
+def test_nothing_that_may_wait_for_a_process_is_done_in_the_event_loop(
+    factory: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: dict[str, bool] = {}
+
+    def watch(name: str) -> None:
+        original = getattr(Child, name)
+
+        def called(self: Child, *arguments: object) -> object:
+            waited[name] = threading.current_thread() is threading.main_thread()
+            return original(self, *arguments)
+
+        monkeypatch.setattr(Child, name, called)
+
+    for name in ("receive", "kill"):
+        watch(name)
+
+    async def use(batcher: Batcher) -> None:
+        with pytest.raises(InferenceError):
+            await batcher.submit(payload(FAILS_ON))
+        await batcher.submit(payload(1))
+
+    with contextlib.suppress(ArtifactError):
+        run([replica(factory)], use)
+    assert waited == {"receive": False, "kill": False}
 
 
 def test_what_does_not_load_at_first_is_raised() -> None:
