@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from inferlab import __version__
 from inferlab.errors import InferlabError, near_match
@@ -24,7 +24,7 @@ from inferlab.serve.bounded_http import Connections
 from inferlab.serve.exchange import Route, exchange
 from inferlab.serve.infer import infer_route
 from inferlab.serve.meter import metrics_page
-from inferlab.serve.openapi import INFER, PREDICT, describe
+from inferlab.serve.openapi import INFER, NO_MODEL, NOT_READY, PREDICT, describe
 from inferlab.serve.openinference import VERSION
 from inferlab.serve.platforms import VertexRoutes, instances_route, invocation_route
 from inferlab.serve.predict import predict_route
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from inferlab.serve.answers import Reply
     from inferlab.serve.deployment import Deployment
 
+MODEL = "/v2/models/{model}"
+MODEL_VERSION = f"{MODEL}/versions/{{version}}"
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository"]
 
 
@@ -119,7 +121,9 @@ class Server:
         self._add_models(app)
         self._add_hot(app)
 
-        @app.get("/metrics", tags=["operation"], summary="Counts and histograms for Prometheus")
+        summary = "Counts and histograms for Prometheus"
+
+        @app.get("/metrics", tags=["operation"], summary=summary, response_class=PlainTextResponse)
         async def metrics() -> Response:
             content, content_type = metrics_page(self.deployments, self.connections, self._strays)
             return Response(content, headers={"content-type": content_type})
@@ -145,7 +149,7 @@ class Server:
         routes = ["/v2/health/ready", "/ping", *([self._vertex.health] if self._vertex else [])]
         for route in dict.fromkeys(routes):
             summary = "Whether every deployment can take a request now"
-            app.add_api_route(route, ready, methods=["GET"], tags=["health"], summary=summary)
+            app.add_api_route(route, ready, methods=["GET"], tags=["health"], summary=summary, responses=NOT_READY)
             app.add_api_route(route, ready, methods=["HEAD"], include_in_schema=False)
 
     def _add_models(self, app: FastAPI) -> None:
@@ -160,33 +164,48 @@ class Server:
                 for name, deployment in self.deployments.items()
             ]
 
-        async def metadata(model: str, version: str = VERSION) -> dict[str, Any]:
-            return self._find(model, version).metadata()
+        def add(suffix: str, ask: Callable[[Deployment], Any], **described: Any) -> None:
+            """One path for the model, and one for its only version."""
 
-        async def config(model: str, version: str = VERSION) -> dict[str, Any]:
-            return self._find(model, version).config()
+            async def of_model(model: str) -> Any:
+                return ask(self._find(model))
 
-        async def model_ready(model: str, version: str = VERSION) -> Response:
-            return _ready(not self.draining and self._find(model, version).batcher.accepts)
+            async def of_version(model: str, version: str) -> Any:
+                return ask(self._find(model, version))
 
-        for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-            app.add_api_route(path, metadata, methods=["GET"], tags=["models"], summary="Model metadata")
-            app.add_api_route(f"{path}/config", config, methods=["GET"], tags=["models"], summary="Configuration")
-            app.add_api_route(f"{path}/ready", model_ready, methods=["GET"], tags=["health"], summary="Readiness")
+            for path, asked in ((MODEL, of_model), (MODEL_VERSION, of_version)):
+                app.add_api_route(f"{path}{suffix}", asked, methods=["GET"], response_model=None, **described)
+
+        def ready(deployment: Deployment) -> Response:
+            return _ready(not self.draining and deployment.batcher.accepts)
+
+        add("", lambda deployment: deployment.metadata(), tags=["models"], summary="Metadata", responses=NO_MODEL)
+        add(
+            "/config",
+            lambda deployment: deployment.config(),
+            tags=["models"],
+            summary="Configuration",
+            responses=NO_MODEL,
+        )
+        add("/ready", ready, tags=["health"], summary="Readiness", responses=NO_MODEL | NOT_READY)
 
     def _add_hot(self, app: FastAPI) -> None:
         """The hot paths as FastAPI knows them: for the document, other methods (405) and unknown names (404)."""
 
-        async def cold(request: Request) -> Response:
-            self._find(request.path_params["model"], request.path_params.get("version", VERSION))
+        async def of_model(request: Request, model: str) -> Response:
+            self._find(model)
             return ReplyResponse(await self._answer(self._hot[request.scope["path"]], request.scope, request.receive))
 
-        for path in ("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"):
-            app.add_api_route(path, cold, methods=["POST"], **INFER)
+        async def of_version(request: Request, model: str, version: str) -> Response:
+            self._find(model, version)
+            return await of_model(request, model)
+
+        app.add_api_route(f"{MODEL}/infer", of_model, methods=["POST"], **INFER)
+        app.add_api_route(f"{MODEL_VERSION}/infer", of_version, methods=["POST"], **INFER)
         for path, route in self._hot.items():
             if not path.startswith("/v2/"):
                 app.add_api_route(path, self._endpoint(route), methods=["POST"], **PREDICT)
-        app.add_api_route("/predict/{model}", cold, methods=["POST"], include_in_schema=False)
+        app.add_api_route("/predict/{model}", of_model, methods=["POST"], include_in_schema=False)
 
     def _endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
         async def called(request: Request) -> Response:

@@ -19,6 +19,7 @@ STATUSES = {
     400: "Something is wrong with the request; the text names the field and what was expected",
     401: "The bearer token is missing or wrong",
     404: "No such model",
+    408: "The body did not come before the deadline",
     413: "The body is too long",
     415: "The body's type or encoding is not known",
     500: "The model failed",
@@ -75,6 +76,14 @@ def _responses(answer: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "The answer", "content": _json(answer)}, **errors}
 
 
+def _error(status: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"description": STATUSES[status], "content": _json(ERROR)}}
+
+
+NO_MODEL = _error(404)
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"description": "It cannot", "content": _json({"type": "object", "properties": {"ready": {"const": False}}})}
+}
 INFER: dict[str, Any] = {
     "tags": ["inference"],
     "summary": "Open Inference Protocol: tensors in, tensors out",
@@ -85,6 +94,7 @@ INFER: dict[str, Any] = {
 PREDICT: dict[str, Any] = {
     "tags": ["inference"],
     "responses": _responses({"type": "object"}),
+    "openapi_extra": {"requestBody": {"required": True, "content": _json({"type": "object"})}},
 }
 
 
@@ -95,6 +105,9 @@ def describe(app: FastAPI, deployments: Mapping[str, Deployment]) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = original()
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)  # FastAPI's own, for parameters that are any text here
             for name, deployment in deployments.items():
                 body = deployment.model.predict_body()
                 operation = document["paths"][f"/predict/{name}"]["post"]

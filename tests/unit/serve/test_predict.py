@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import json
+import re
 import threading
 import zlib
 from collections.abc import Iterator
@@ -250,6 +251,12 @@ def test_the_document_describes_every_path_and_the_page_shows_it(at: Endpoint) -
     schema = document["paths"]["/predict/text"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(schema["properties"]) == {"text", "input_ids"}
     assert "503" in document["paths"]["/predict/noop"]["post"]["responses"]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            named = {one["name"] for one in operation.get("parameters", ())}
+            assert named == set(re.findall(r"{(\w+)}", path))
+            assert ("404" in operation["responses"]) >= ("{model}" in path)
+            assert "422" not in operation["responses"]
     assert at.ask("GET", "/docs")[0] == 200
 
 
