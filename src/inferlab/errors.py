@@ -4,7 +4,7 @@ InferlabError                    exit code 1: ours, or the machine's
 ├── ArtifactError                an artifact is missing, damaged or from another version
 ├── DataError                    evaluation or training data fails its checks
 ├── MeasurementError             a server or load client failed in a way that no outcome describes
-├── ClosedError                  a batcher takes no more requests (serve.batcher)
+├── ClosedError                  a batcher takes no requests (serve.batcher)
 ├── DeadlineError                a request's deadline would pass before its answer (serve.batcher)
 ├── GoneError                    whoever sent a request has gone (serve.batcher)
 ├── QueueFullError               as many items or bodies wait as may (serve.batcher)

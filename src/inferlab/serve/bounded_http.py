@@ -8,7 +8,9 @@ and leaves connections open on which nothing comes.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +24,8 @@ SURPLUS_S = 1.0
 """How long a connection beyond the limit may take to send the request that is refused; also its Retry-After."""
 SURPLUS_AT_MOST = 64
 """Connections beyond the limit that are told so; those beyond these are closed without a word."""
+IDLE_SHARE = 8
+"""Where all connections are taken, one in so many of the idle ones is closed, as nginx does with reusable ones."""
 
 
 class Connections:
@@ -33,6 +37,7 @@ class Connections:
         self.surplus = 0
         self.refused: Counter[int] = Counter()
         """By HTTP status: connections that were closed before a request of theirs was read."""
+        self._next_look_s = 0.0
 
     def __call__(self, **more: Any) -> BoundedHttp:
         """A connection's protocol; what uvicorn takes for the protocol's class."""
@@ -42,6 +47,16 @@ class Connections:
     def full(self) -> bool:
         """Whether the next connection is one too many."""
         return self.limit is not None and self.open >= self.limit
+
+    def close_idle(self, connections: Iterable[BoundedHttp], now_s: float) -> None:
+        """Close those that were idle for longest and for more than SURPLUS_S; looks no more often than that."""
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s = now_s + SURPLUS_S
+        since_s = {one: one.idle_since_s for one in connections}
+        idle = sorted((one for one in since_s if since_s[one] < now_s - SURPLUS_S), key=since_s.__getitem__)
+        for one in idle[: -(-len(idle) // IDLE_SHARE)]:
+            one.transport.close()
 
     def refuse(self, transport: asyncio.Transport, status: HTTPStatus, text: str) -> None:
         """Answer in the protocol's error form and close."""
@@ -87,11 +102,25 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, connections: Connections, **more: Any) -> None:
         super().__init__(**more)
         self._all = connections
+        self._made_s = self.loop.time()
+
+    @property
+    def idle_since_s(self) -> float:
+        """When its last answer was complete, on the loop's clock; infinite while it has a request.
+
+        Before its first request, and while the head of a later one is on its way, that is when it was made.
+        """
+        if self.cycle is not None and not self.cycle.response_complete:
+            return math.inf
+        if self.timeout_keep_alive_task is not None:
+            return self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+        return self._made_s
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is connected."""
         if self._all.full:
             transport.set_protocol(Surplus(transport, self._all))
+            self._all.close_idle(self.connections, self.loop.time())  # type: ignore[arg-type]
             return
         self._all.open += 1
         super().connection_made(transport)

@@ -23,7 +23,8 @@ STATUSES = {
     413: "The body is too long",
     415: "The body's type or encoding is not known",
     500: "The model failed",
-    503: "Too many requests wait, or the server is stopping, or its replica was lost: try again after Retry-After",
+    503: "Too many requests wait, the model is being loaded, its replica was lost or the server is stopping: try again "
+    "after Retry-After",
     504: "The deadline would have passed",
 }
 TENSOR = {

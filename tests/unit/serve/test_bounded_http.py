@@ -108,6 +108,20 @@ def test_a_connection_beyond_the_limit_gets_503_and_those_before_it_go_on() -> N
         assert found['inferlab_connections_refused_total{status="503"}'] == 1
 
 
+def test_connections_that_stay_idle_make_room_for_new_ones() -> None:
+    with endpoint(deployment(), max_connections=2) as at, connected(at) as silent, kept(at) as busy:
+        while at.server.connections.open < 2:
+            time.sleep(0.005)
+        status = 0
+        while status != 200:
+            busy.sendall(ASKED)
+            assert busy.recv(65536).startswith(b"HTTP/1.1 200")
+            status = at.ask("GET", "/v2/health/live")[0]
+            assert status in (200, 503)
+        assert silent.recv(1) == b""
+        assert at.server.connections.refused[503] > 0
+
+
 def test_connections_beyond_the_limit_on_which_nothing_comes_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_http, "SURPLUS_AT_MOST", 3)
     with endpoint(deployment(), max_connections=1) as at, kept(at):
