@@ -16,6 +16,7 @@ from inferlab.load.process import LoadProcess
 from inferlab.measure.order import shuffled
 from inferlab.measure.payloads import payloads
 from inferlab.params import load_params
+from inferlab.records import PayloadMix
 from inferlab.serve.process import ServerProcess
 from inferlab.targets.loading import SessionFactory
 
@@ -42,7 +43,7 @@ def main() -> None:
     most = max(params.compile.batch_sizes)
     artifact = Path("build/artifacts") / options.model / options.optimization / options.target
     factory = SessionFactory(artifact_dir=artifact, model=model, cores=(core,), largest_batch=most)
-    samples = payloads(model, Path("build/prepared") / options.model, seed=1)
+    samples = payloads(model, Path("build/prepared") / options.model, 1, PayloadMix())
     cells = [(path, callers) for path in ("direct", "fastapi") for callers in (1, options.callers)]
     found: dict[tuple[str, int], list[BlockResult]] = {cell: [] for cell in cells}
     with (

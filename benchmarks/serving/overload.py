@@ -15,6 +15,7 @@ from inferlab.load.block import Block, BlockResult, ClosedLoad, HttpRequests, Op
 from inferlab.load.process import LoadProcess
 from inferlab.measure.payloads import payloads
 from inferlab.params import load_params
+from inferlab.records import PayloadMix
 from inferlab.serve.openinference import encode_request
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     params = load_params(Path("params.yaml"))
     model = params.models[options.model]
-    samples = payloads(model, Path("build/prepared") / options.model, seed=1)
+    samples = payloads(model, Path("build/prepared") / options.model, 1, PayloadMix())
     core = options.cores[0]
     name = f"m={options.model},{options.optimization},{options.target},cores={core},timeout_ms={options.deadline_ms}"
     memory_mib: list[float] = []
