@@ -12,10 +12,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from inferlab.serve.corked import Corked
 
 MAX_HEAD_BYTES = 64 * 1024
 """Request line and headers, or trailers; more than servers in common use take."""
@@ -123,7 +125,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._all.close_idle(self.connections, self.loop.time())  # type: ignore[arg-type]
             return
         self._all.open += 1
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Corked(transport)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
