@@ -199,8 +199,16 @@ WRONG: dict[str, tuple[Edit, list[str]]] = {
         ["serve.request_timeout_s", "nan", "finite"],
     ),
     "a count beyond 64 bits": (
-        lambda c: c["models"]["minilm"]["fit"].update(epochs=2**70),
-        ["models.minilm.fit.epochs", "64 bits"],
+        lambda c: c["models"]["minilm"]["fit"].update(batch_size=2**70),
+        ["models.minilm.fit.batch_size", "64 bits"],
+    ),
+    "a training of ages": (
+        lambda c: c["models"]["minilm"]["fit"].update(epochs=1001),
+        ["models.minilm.fit.epochs", "at most 1000"],
+    ),
+    "no training": (
+        lambda c: c["models"]["minilm"]["fit"].update(epochs=0),
+        ["models.minilm.fit.epochs", "above 0"],
     ),
     "a block of ages": (
         lambda c: c["profiles"]["full"]["measure"].update(block_s=1e300),

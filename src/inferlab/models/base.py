@@ -30,7 +30,7 @@ class TensorSpec(Frozen):
 class FitOptions(Frozen):
     """How weights are fitted: AdamW under a one-cycle schedule."""
 
-    epochs: PositiveInt
+    epochs: float = Field(gt=0, le=1000, description="part of one shows the module that share of the batches")
     batch_size: PositiveInt
     learning_rate: float = Field(gt=0, le=1, description="the peak of the one-cycle schedule")
     weight_decay: float = Field(ge=0)

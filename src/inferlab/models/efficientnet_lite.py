@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
@@ -26,17 +27,18 @@ SMALLEST_SIZE_PX = 32
 
 
 class PictureFitOptions(FitOptions):
-    """One size of training pictures for each epoch, since small pictures teach most at a fraction of the time."""
+    """One size of training pictures for each epoch, or part of one: small ones teach most at a fraction of the time."""
 
     picture_sizes_px: tuple[int, ...] = Field(min_length=1)
     flip: bool = Field(description="mirror half of the training pictures")
 
     @model_validator(mode="after")
     def _one_size_an_epoch(self) -> PictureFitOptions:
-        if len(self.picture_sizes_px) != self.epochs or min(self.picture_sizes_px) < SMALLEST_SIZE_PX:
+        epochs = math.ceil(self.epochs)
+        if len(self.picture_sizes_px) != epochs or min(self.picture_sizes_px) < SMALLEST_SIZE_PX:
             raise ValueError(
                 f"picture_sizes_px: {list(self.picture_sizes_px)} is not allowed; "
-                f"allowed: {self.epochs} sizes (one an epoch), each at least {SMALLEST_SIZE_PX}"
+                f"allowed: {epochs} sizes (one an epoch), each at least {SMALLEST_SIZE_PX}"
             )
         return self
 

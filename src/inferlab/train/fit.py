@@ -41,8 +41,12 @@ def fit(
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     lengths = model.sample_lengths(samples.raw)
-    batches = [batch_indices(len(samples), options.batch_size, random, lengths) for _ in range(options.epochs)]
-    steps = sum(map(len, batches))
+    epochs = [
+        batch_indices(len(samples), options.batch_size, random, lengths) for _ in range(math.ceil(options.epochs))
+    ]
+    taken = max(1, round(options.epochs * len(epochs[0])))
+    batches = [(epoch, index) for epoch, indices in enumerate(epochs) for index in indices][:taken]
+    steps = len(batches)
     optimizer = _optimizer(module, options)
     # A rise of no step at all would divide by zero in OneCycleLR, which a training of a few steps could come to.
     rise = max(WARM_UP_SHARE, 2 / (steps + 1))
@@ -54,18 +58,17 @@ def fit(
     module.train()
     losses: list[float] = []
     with progress(steps, what) as advance:
-        for epoch, indices in enumerate(batches):
-            for index in indices:
-                batch = samples.take(index)
-                inputs = model.training_inputs(batch.raw, options, epoch, random)
-                losses.append(_step(module, model, inputs, batch.labels, options, optimizer))
-                schedule.step()
-                if not math.isfinite(losses[-1]):
-                    raise InferlabError(
-                        f"{what}: the loss is {losses[-1]} in epoch {epoch + 1}; "
-                        f"lower learning_rate, which is {options.learning_rate}"
-                    )
-                advance(1)
+        for epoch, index in batches:
+            batch = samples.take(index)
+            inputs = model.training_inputs(batch.raw, options, epoch, random)
+            losses.append(_step(module, model, inputs, batch.labels, options, optimizer))
+            schedule.step()
+            if not math.isfinite(losses[-1]):
+                raise InferlabError(
+                    f"{what}: the loss is {losses[-1]} in epoch {epoch + 1}; "
+                    f"lower learning_rate, which is {options.learning_rate}"
+                )
+            advance(1)
     arrange(module, torch.contiguous_format)
     for norm, momentum in momenta.items():
         norm.momentum = momentum

@@ -55,6 +55,11 @@ def test_a_training_of_a_few_steps_ends(samples: int) -> None:
     assert fit(model.architecture(), model, halves(samples, 0), options, 0, "fit tiny")["steps"] == samples // 2
 
 
+@pytest.mark.parametrize(("epochs", "steps"), [(0.5, 4), (1.25, 10), (0.01, 1)])
+def test_a_part_of_an_epoch_is_a_share_of_its_batches(epochs: float, steps: int) -> None:
+    assert trained(1, epochs=epochs)[1]["steps"] == steps
+
+
 @pytest.mark.parametrize(("samples", "momentum"), [(16, 0.625), (512, 0.1)])
 def test_statistics_follow_a_short_training_and_keep_their_own_momentum_else(samples: int, momentum: float) -> None:
     """8 and 256 steps: a fifth of the first is 1.6 of them, of the second more than the 10 of momentum 0.1."""
