@@ -4,7 +4,11 @@ PROFILE ?= full
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV_READY := $(VENV)/.ready-dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# pip compiles on one core, this on all; it passes over what is compiled. A package's template may be no Python, which is
+# no error here.
+COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 # No package that the pipeline uses may report usage to its makers.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -21,20 +25,26 @@ setup: $(READY) ## create .venv and install the locked dependencies
 $(READY): requirements/lock.txt requirements/torch.txt requirements/assets.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "inferlab needs Python 3.11 to 3.13, this is %d.%d: make setup PYTHON=python3.11" % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/lock.txt
-	$(BIN)/python -m pip install --quiet -r requirements/torch.txt
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/assets.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --no-compile -r requirements/torch.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements/assets.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(COMPILE)
 	@touch $(READY)
+
+$(DEV_READY): $(READY) requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements/dev.txt
+	$(COMPILE)
+	@touch $(DEV_READY)
 
 repro: setup ## measure everything that params.yaml selects and render reports/ (PROFILE=quick: fewer rounds, smaller data)
 	$(BIN)/inferlab profile $(PROFILE)
 	$(BIN)/dvc repro
 
-test: setup ## pass the tests, one small run of the whole pipeline among them
+test: $(DEV_READY) ## pass the tests, one small run of the whole pipeline among them
 	$(BIN)/python -m pytest
 
-lint: setup ## ruff and mypy
+lint: $(DEV_READY) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
