@@ -39,6 +39,7 @@ $(DEV_READY): $(READY) requirements/dev.txt
 
 repro: setup ## measure everything that params.yaml selects and render reports/ (PROFILE=quick: fewer rounds, smaller data)
 	$(BIN)/inferlab profile $(PROFILE)
+	$(BIN)/inferlab build
 	$(BIN)/dvc repro
 
 test: $(DEV_READY) ## pass the tests, one small run of the whole pipeline among them

@@ -82,6 +82,12 @@ def probe() -> None:
 
 
 @app.command()
+def build() -> None:
+    """Prepare, optimize, compile and evaluate several models at once, each by `dvc repro` on cores of its own."""
+    _stage("build")
+
+
+@app.command()
 def prepare(model: Model) -> None:
     """Fit a model's real weights on its data: build/prepared/."""
     _stage("prepare", model=model)

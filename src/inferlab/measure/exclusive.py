@@ -7,22 +7,30 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from inferlab.errors import BusyError
 
 POLL_S = 0.5
 SHELLS = {"sh", "bash", "dash", "zsh", "ash"}
-RUNNERS = {"dvc", "make"}
+RUNNERS = {"dvc", "make", "inferlab"}
+LANE = "INFERLAB_LANE"
+"""In the environment of stages that `inferlab build` runs beside each other: its process id."""
 
 
 @contextmanager
 def exclusive(root: Path, what: str) -> Iterator[None]:
     """Hold the repository's lock. Raises BusyError naming the holder where another process has it.
 
-    The kernel frees the lock when its holder dies, however it dies.
+    The kernel frees the lock when its holder dies, however it dies. Stages of a build are covered by the lock that the
+    build holds for all of them, and do not run without it.
     """
+    if LANE in os.environ:
+        if int(os.environ[LANE]) not in _ancestors(os.getpid()):
+            raise BusyError("the build that this stage belongs to is gone; run dvc repro to go on")
+        yield
+        return
     path = root / ".inferlab" / "running.lock"
     path.parent.mkdir(exist_ok=True)
     with path.open("a+", encoding="utf-8") as stream:
@@ -55,7 +63,8 @@ def end_with_the_pipeline() -> None:
 def _watch(chain: list[tuple[int, int]]) -> None:
     while all(_parent(child) == parent for child, parent in chain):
         time.sleep(POLL_S)
-    print("inferlab: the pipeline that started this stage is gone; ending", file=sys.stderr, flush=True)
+    with suppress(OSError):  # who read it may be what is gone
+        print("inferlab: the pipeline that started this stage is gone; ending", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -73,6 +82,16 @@ def _runners_above(pid: int) -> list[tuple[int, int]]:
             kept = list(chain)
         pid, parent = parent, _parent(parent)
     return kept
+
+
+def _ancestors(pid: int) -> list[int]:
+    """The process ids from the parent of `pid` up."""
+    found: list[int] = []
+    parent = _parent(pid)
+    while parent:
+        found.append(parent)
+        parent = _parent(parent)
+    return found
 
 
 def _parent(pid: int) -> int | None:

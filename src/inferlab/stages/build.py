@@ -1,0 +1,128 @@
+"""build: prepare, optimize, compile and evaluate of several models at once, so that the stages find them done.
+
+Most of these stages keep one core busy, and DVC runs one at a time. Several `dvc repro` beside each other are DVC's own
+way to run stages in parallel; here each has cores of its own, and one model after another from prepare to evaluate.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inferlab.errors import InferlabError
+from inferlab.machine import physical_cores
+from inferlab.measure.exclusive import LANE
+from inferlab.processes import process_tree
+from inferlab.records import MachineRecord
+
+if TYPE_CHECKING:
+    from inferlab.params import Params
+
+OWN_END_S, ASKED_END_S = 3.0, 15.0
+"""Patience after Ctrl-C, which a terminal sends to all processes itself, and after passing it on."""
+
+
+def run(params: Params, root: Path) -> None:
+    """Build every model of the run. Does nothing where only one can be built at a time: `dvc repro` does it then.
+
+    Models share no accelerator, so that on a machine which has one they are not built beside each other. Raises
+    InferlabError naming the models that failed.
+    """
+    lanes = lanes_of(physical_cores(sorted(os.sched_getaffinity(0))), len(params.run.models))
+    if len(lanes) < 2:
+        return
+    _dvc(root, ["probe"], [])
+    if MachineRecord.read(root / "results" / "machine.json").accelerators:
+        return
+    work: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for model in params.run.models:
+        work.put(model)
+    build = _Build(root, params.run.optimizations, work)
+    threads = [threading.Thread(target=build.lane, args=(cores,), daemon=True) for cores in lanes]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        build.end()
+        raise
+    if build.failed:
+        raise InferlabError(f"building {', '.join(build.failed)} failed; what went wrong is above")
+
+
+def lanes_of(cores: Sequence[Sequence[int]], models: int) -> list[list[int]]:
+    """Disjoint sets of logical CPUs, whole physical `cores` each, for as many models at once as have one."""
+    count = min(len(cores), models)
+    return [[cpu for core in cores[lane::count] for cpu in core] for lane in range(count)]
+
+
+def stages_of(model: str, optimizations: Sequence[str]) -> list[str]:
+    """The model's cells in an order in which each finds what it reads."""
+    cells = [f"{stage}@{model}-{name}" for name in optimizations for stage in ("optimize", "compile", "evaluate")]
+    return [f"prepare@{model}", *cells]
+
+
+class _Build:
+    """Takes models from a queue and runs `dvc repro` for each, in as many threads as there are lanes."""
+
+    def __init__(self, root: Path, optimizations: Sequence[str], work: queue.SimpleQueue[str]) -> None:
+        self._root = root
+        self._optimizations = optimizations
+        self._work = work
+        self._running: list[subprocess.Popen[str]] = []
+        self._ending = False
+        self.failed: list[str] = []
+
+    def lane(self, cores: Sequence[int]) -> None:
+        """Build models on these cores until there are none left, or one has failed."""
+        os.sched_setaffinity(0, cores)  # of this thread, and so of what it starts
+        while not (self.failed or self._ending):
+            try:
+                model = self._work.get_nowait()
+            except queue.Empty:
+                return
+            if _dvc(self._root, stages_of(model, self._optimizations), self._running) != 0:
+                self.failed.append(model)
+
+    def end(self) -> None:
+        """Have all that runs end: by itself, then by Ctrl-C, then by force."""
+        self._ending = True
+        running = list(self._running)
+        for signum, patience_s in ((None, OWN_END_S), (signal.SIGINT, ASKED_END_S), (signal.SIGKILL, ASKED_END_S)):
+            if signum is not None:
+                for pid in [pid for process in running for pid in process_tree(process.pid)]:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signum)
+            deadline_s = time.monotonic() + patience_s
+            for process in running:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, deadline_s - time.monotonic()))
+            running = [process for process in running if process.poll() is None]
+
+
+def _dvc(root: Path, stages: Sequence[str], running: list[subprocess.Popen[str]]) -> int:
+    """Run these stages alone and pass on what they say; returns DVC's exit code. `running` has the process meanwhile.
+
+    What they print goes through a pipe: two progress bars on one terminal would overwrite each other.
+    """
+    command = ["dvc", "--wait-for-lock", "repro", "--single-item", *stages]
+    environment = {**os.environ, LANE: str(os.getpid())}
+    with subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        running.append(process)
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+        code = process.wait()
+        running.remove(process)
+    return code
