@@ -120,7 +120,7 @@ class Evaluator:
         with ExitStack() as stack, progress(len(samples), what) as advance:
             workers = self._workers(target, len(chunks), stack)
             for worker, cores in workers:
-                factory = SessionFactory(artifact_dir, self._model, cores)
+                factory = SessionFactory(artifact_dir, self._model, cores, smallest_batch=batch_size)
                 worker.send(Artifact(factory, batch_size, target.any_shape), "receiving an artifact")
             for worker, _ in workers:
                 worker.receive(HANDSHAKE_TIMEOUT_S, "loading an artifact")

@@ -17,13 +17,15 @@ from inferlab.targets.compiling import MANIFEST
 class SessionFactory:
     """Call it in the process that will run the session, pinned to `cores`. It pickles for a spawned process.
 
-    `largest_batch` limits what is loaded to the compiled sizes that batches up to it need; None loads all.
+    `largest_batch` limits what is loaded to the compiled sizes that batches up to it need; None loads all. Sizes below
+    `smallest_batch` are not loaded either: smaller batches then run padded.
     """
 
     artifact_dir: Path
     model: Model
     cores: tuple[int, ...]
     largest_batch: int | None = None
+    smallest_batch: int = 1
 
     def __call__(self) -> Session:
         """Load the artifact. Raises ArtifactError naming the file that is damaged or the version that differs."""
@@ -35,9 +37,9 @@ class SessionFactory:
         target = TARGETS.get(record.target)()
         check_versions(target, record, self.artifact_dir)
         check_digests(self.artifact_dir, record.files)
-        if self.largest_batch is not None:
-            sizes = sizes_up_to(record.batch_sizes, self.largest_batch)
-            record = record.model_copy(update={"batch_sizes": sizes})
+        largest = max(record.batch_sizes) if self.largest_batch is None else self.largest_batch
+        sizes = sizes_up_to(record.batch_sizes, largest)
+        record = record.model_copy(update={"batch_sizes": tuple(size for size in sizes if size >= self.smallest_batch)})
         return target.load(self.model, self.artifact_dir, record, self.cores)
 
 

@@ -1,11 +1,15 @@
 import pickle
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from inferlab.errors import ArtifactError
 from inferlab.models.base import Model
 from inferlab.records import ArtifactRecord
+from inferlab.targets import cpu_openvino
+from inferlab.targets.cpu_openvino import network_of_size
 from inferlab.targets.loading import SessionFactory
 from targets.conftest import Compile
 from targets.tiny import expected
@@ -73,3 +77,21 @@ def test_only_the_sizes_that_are_needed_are_loaded(tiny: Model, compile_tiny: Co
     assert session.run(tiny.preprocess(tiny.example_samples(2, seed=3)))["logits"].shape == (2, 4)
     with pytest.raises(ValueError, match="a batch of 3 is not allowed; allowed: 1 to 2"):
         session.run(tiny.preprocess(tiny.example_samples(3, seed=3)))
+
+
+def test_sizes_below_the_smallest_batch_are_not_loaded_and_such_batches_run_padded(
+    tiny: Model, compile_tiny: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, _ = compile_tiny("cpu-openvino", batch_sizes=(1, 2, 4))
+    inputs = tiny.preprocess(tiny.example_samples(3, seed=3))
+    of_all_sizes = SessionFactory(artifact, tiny, cores=(0,))().run(inputs)["logits"]
+    loaded: list[int] = []
+
+    def network(openvino: Any, path: Path, model: Model, size: int) -> Any:
+        loaded.append(size)
+        return network_of_size(openvino, path, model, size)
+
+    monkeypatch.setattr(cpu_openvino, "network_of_size", network)
+    session = SessionFactory(artifact, tiny, cores=(0,), smallest_batch=4)()
+    assert loaded == [4]
+    np.testing.assert_allclose(session.run(inputs)["logits"], of_all_sizes, rtol=1e-6)
