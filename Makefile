@@ -8,7 +8,7 @@ DEV_READY := $(VENV)/.ready-dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # pip compiles on one core, this on all; it passes over what is compiled. A package's template may be no Python, which is
 # no error here.
-COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+COMPILE = $(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib || true
 # No package that the pipeline uses may report usage to its makers.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true

@@ -297,10 +297,3 @@ def _check_combinations(params: Params) -> None:
                 list(optimizations),
                 f"a selection with {ORIGINAL!r}, the reference that the study compares with",
             )
-        targets = params.studies[study_name].targets
-        if targets is not None and not set(targets) & set(params.run.targets):
-            raise ParamsError(
-                f"studies.{study_name}.targets",
-                list(targets),
-                f"at least one of run.targets ({', '.join(params.run.targets)}), or leave the study out of run.studies",
-            )

@@ -45,6 +45,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         optimizations=["original", "quantized", "pruned"],
         targets=["cpu-eager", "cpu-openvino", "inf2-neuronx"],
     )
+    params["studies"]["caching"]["payloads"]["distinct"] = 20
     # Whether the machine that runs the tests is busy decides nothing here.
     params["validity"].update(machine_cpu_other_percent=100.0, cpu_steal_percent=100.0, schedule_lag_p99_s=10.0)
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

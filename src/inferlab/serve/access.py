@@ -29,6 +29,11 @@ class Access:
         self._expected = None if token is None else token.encode()
         self._open_paths = OPEN_PATHS | open_paths
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no token is asked for."""
+        return self._expected is None
+
     def refusal(self, scope: Scope) -> Reply | None:
         """The 401 for a request without the token, None where it may pass."""
         if self._expected is None or scope["path"] in self._open_paths:

@@ -20,6 +20,7 @@ from inferlab import __version__
 from inferlab.errors import InferlabError, near_match
 from inferlab.serve.access import Access
 from inferlab.serve.answers import ReplyResponse, error_reply, json_reply, send_reply
+from inferlab.serve.batcher import ClosedError, QueueFullError
 from inferlab.serve.bounded_http import Connections
 from inferlab.serve.exchange import Route, exchange
 from inferlab.serve.infer import infer_route
@@ -72,23 +73,46 @@ class Server:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        route = self.route(scope["path"]) if scope["method"] == "POST" else None
+        if route is not None:
+            await send_reply(send, await self.answer(route, scope, receive))
+            return
         refusal = self._access.refusal(scope)
         if refusal is not None:
             self._count_refusal(scope["path"], refusal.status)
             await send_reply(send, refusal)
             return
-        route = self._hot.get(scope["path"])
-        if route is None or scope["method"] != "POST":
-            await self.app(scope, receive, send)
-            return
-        await send_reply(send, await self._answer(route, scope, receive))
+        await self.app(scope, receive, send)
+
+    def route(self, target: str) -> Route | None:
+        """The hot path that a request's target names exactly."""
+        return self._hot.get(target)
+
+    def refusal(self, route: Route) -> Reply | None:
+        """The 503 where the queue of a deployment is full, for everybody where no token is asked for."""
+        if not self._access.is_open:
+            return None
+        try:
+            route.deployment.batcher.admit()
+        except QueueFullError as error:
+            reply = error_reply(error)
+            route.deployment.meter.failed(reply.status)
+            return reply
+        except ClosedError:  # `answer` says more of it
+            return None
+        return None
 
     @property
     def ready(self) -> bool:
         """Whether every deployment has a replica that can take a request now."""
         return not self.draining and all(deployment.batcher.accepts for deployment in self.deployments.values())
 
-    async def _answer(self, route: Route, scope: Scope, receive: Receive) -> Reply:
+    async def answer(self, route: Route, scope: Scope, receive: Receive) -> Reply:
+        """The answer to a request on a hot path, whatever happens."""
+        refusal = self._access.refusal(scope)
+        if refusal is not None:
+            route.deployment.meter.failed(refusal.status)
+            return refusal
         try:
             return await exchange(route, scope, receive)
         except Exception as error:  # noqa: BLE001 (each becomes an answer; those that nobody foresaw are logged)
@@ -194,7 +218,7 @@ class Server:
 
         async def of_model(request: Request, model: str) -> Response:
             self._find(model)
-            return ReplyResponse(await self._answer(self._hot[request.scope["path"]], request.scope, request.receive))
+            return ReplyResponse(await self.answer(self._hot[request.scope["path"]], request.scope, request.receive))
 
         async def of_version(request: Request, model: str, version: str) -> Response:
             self._find(model, version)
@@ -209,7 +233,7 @@ class Server:
 
     def _endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
         async def called(request: Request) -> Response:
-            return ReplyResponse(await self._answer(route, request.scope, request.receive))
+            return ReplyResponse(await self.answer(route, request.scope, request.receive))
 
         return called
 

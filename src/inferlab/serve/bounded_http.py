@@ -158,5 +158,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""
-        self._in_message = False
+        self.end_of_message()
         super().on_message_complete()
+
+    def end_of_message(self) -> None:
+        """What comes next on the connection is another request."""
+        self._in_message = False

@@ -82,6 +82,7 @@ async def _serve_batched(connection: Connection, hosted: Hosted) -> None:
 
 
 async def _serve_plain(connection: Connection, hosted: Hosted) -> None:
+    from inferlab.serve.bounded_http import Connections
     from inferlab.serve.plain_app import create_plain_app
     from inferlab.serve.running import Uvicorn, listen, uvicorn_config
 
@@ -89,7 +90,9 @@ async def _serve_plain(connection: Connection, hosted: Hosted) -> None:
     closed = _closed(connection)
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        http = Uvicorn(uvicorn_config(create_plain_app(hosted.model, session)), lambda: connection.send(port))
+        http = Uvicorn(
+            uvicorn_config(create_plain_app(hosted.model, session), Connections()), lambda: connection.send(port)
+        )
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         try:
             await closed.wait()

@@ -11,16 +11,18 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic as clock
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from inferlab.errors import InferlabError, UserError
-from inferlab.serve.bounded_http import Connections
+from inferlab.serve.hot_http import HotHttp
 
 if TYPE_CHECKING:
     from inferlab.serve.app import Server
+    from inferlab.serve.bounded_http import BoundedHttp
     from inferlab.serve.deployment import Deployment
 
 KEEP_ALIVE_S = 3600
@@ -56,11 +58,11 @@ class Uvicorn(uvicorn.Server):
         self._listening()
 
 
-def uvicorn_config(app: Any, tls: Tls | None = None, connections: Connections | None = None) -> uvicorn.Config:
-    """One set-up for every HTTP path, so that they differ by their apps alone."""
+def uvicorn_config(app: Any, protocol: Callable[..., BoundedHttp], tls: Tls | None = None) -> uvicorn.Config:
+    """One set-up for every HTTP path; `protocol` makes that of a connection."""
     return uvicorn.Config(
         app,
-        http=connections or Connections(),  # type: ignore[arg-type]
+        http=protocol,  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_level="error",
@@ -103,7 +105,7 @@ async def serve_until(
     are. Returns whether all that was accepted was answered within `grace_s`. Raises what a replica raises that does
     not load.
     """
-    config = uvicorn_config(server, tls, server.connections)
+    config = uvicorn_config(server, partial(HotHttp, server), tls)
     try:
         config.load()
     except (OSError, ssl.SSLError) as error:

@@ -33,7 +33,7 @@ Scenario = ClosedLoop | OpenLoop
 class Study(Frozen, ABC):
     """A row of params.yaml `studies:`. A subclass says which configurations answer its question.
 
-    `targets` are those of the run that the study covers; all where it names none.
+    `targets` are those that the study covers, as far as the run selects them; all of the run's where it names none.
     """
 
     name: str
