@@ -290,10 +290,19 @@ def _check_combinations(params: Params) -> None:
         if row.precision != "int8-static" and "calibrate" in kinds:
             raise ParamsError(f"optimizations.{name}.precision", row.precision, "int8-static, which calibrate is for")
     for study_name in params.run.studies:
-        optimizations = params.studies[study_name].optimizations
+        study = params.studies[study_name]
+        optimizations = study.optimizations
         if ORIGINAL not in optimizations:
             raise ParamsError(
                 f"studies.{study_name}.optimizations",
                 list(optimizations),
                 f"a selection with {ORIGINAL!r}, the reference that the study compares with",
             )
+        for model in params.run.models:
+            samples = params.models[model].evaluation_count(params.profile.data.evaluation_fraction)
+            if study.mix.zipf_exponent is not None and study.mix.distinct > samples:
+                raise ParamsError(
+                    f"studies.{study_name}.payloads.distinct",
+                    study.mix.distinct,
+                    f"at most {samples}, the evaluation samples of {model} in the profile {params.run.profile}",
+                )

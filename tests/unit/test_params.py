@@ -268,6 +268,22 @@ WRONG: dict[str, tuple[Edit, list[str]]] = {
         lambda c: c["profiles"]["full"].update(measure=3),
         ["profiles.full.measure", "a mapping of rounds, block_s"],
     ),
+    "more payloads than a model has samples": (
+        lambda c: c["studies"]["caching"]["payloads"].update(distinct=4001),
+        ["studies.caching.payloads.distinct", "4001", "at most 4000, the evaluation samples of minilm in", "full"],
+    ),
+    "a cache that holds nothing": (
+        lambda c: c["studies"]["caching"].update(cache_shares=[0.001]),
+        ["studies.caching", "at least one (these hold 0)"],
+    ),
+    "a key beside the one that is meant": (
+        lambda c: c["studies"]["caching"].update(payloads={"distinct": 20, "zipf_exponet": 1.0}),
+        ["studies.caching.payloads.zipf_exponet", "'zipf_exponent'?"],
+    ),
+    "a target that is none": (
+        lambda c: c["studies"]["caching"].update(targets=["cpu-openvin"]),
+        ["studies.caching.targets", "'cpu-openvin'", "'cpu-openvino'?"],
+    ),
     "another word than those allowed": (
         lambda c: c["models"]["minilm"]["fit"].update(autocast="bf61"),
         ["models.minilm.fit.autocast", "allowed: 'none' or 'bf16'", "'bf16'?"],

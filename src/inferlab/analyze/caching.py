@@ -39,12 +39,7 @@ def caching_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     `speedup` is the ratio of throughput (closed loop) to the same endpoint without a cache, paired by round. Hit and
     miss latencies are medians of all measured requests of a kind, pooled; shares are of the answered requests.
     """
-    plans = [row.results.plans[(row.keys["study"], row.keys["model"])] for row in rows]
-    kept = [
-        row
-        for row, plan in zip(rows, plans, strict=True)
-        if any(planned.configuration.cache_share for planned in plan.configurations) and not row.keys["twin"]
-    ]
+    kept = [row for row in rows if row.compares_caches and not row.keys["twin"]]
     return table(kept, COLUMNS, [_values(row, kept, confidence) for row in kept])
 
 

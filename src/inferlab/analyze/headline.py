@@ -38,7 +38,6 @@ def headline(
         )
     shown = latency[(latency["outcome"] == "measured") & ~latency["twin"].astype(bool)]
     shown = shown[(shown["path"] == "fastapi") & (shown["batching"] == "dynamic") & (shown["loop"] == "closed")]
-    shown = shown[shown["cache_share"] == 0]
     for line in shown.drop_duplicates(["configuration", "scenario"]).to_dict("records"):
         place = found["latency_p50_ms"].setdefault(line["model"], {}).setdefault(line["scenario"], {})
         place[f"{line['target']}/{line['optimization']}"] = round(1000 * float(line["latency_p50_s"]), 4)

@@ -20,11 +20,11 @@ def paper_values(keys: dict[str, Any], columns: tuple[str, ...]) -> dict[str, fl
     """The paper's values of a row, as `paper_<column>`; None where the paper has no such row.
 
     Only the untouched and the quantized model have one, and quantization with batching is missing from the paper. The
-    paper has neither an A/A twin nor a model that does nothing.
+    paper has neither an A/A twin nor a response cache nor a model that does nothing.
     """
     wanted = (keys["path"], keys["precision"], keys["batching"])
     structure_changed = keys["precision"] == "fp32" and keys["optimization"] != "original"
-    is_of_paper = not structure_changed and not keys["twin"] and keys["model"] != NOOP
+    is_of_paper = not structure_changed and not (keys["twin"] or keys["cache_share"]) and keys["model"] != NOOP
     for row in paper_tables()["configurations"]:
         if (row["path"], row["precision"], row["batching"]) == wanted and is_of_paper:
             return {f"paper_{name}": float(row[name]) for name in columns}

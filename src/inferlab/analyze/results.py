@@ -191,7 +191,10 @@ def _load_blocks(folder: Path, key: tuple[str, str, str]) -> "pd.DataFrame":
         frame = _read_parquet(path)
         missing = sorted(set(BLOCK_COLUMNS) - set(frame.columns))
         if missing:
-            raise DataError(f"{path}: columns are missing: {', '.join(missing)}")
+            raise DataError(
+                f"{path}: columns are missing: {', '.join(missing)}; another version of inferlab measured these "
+                f"results: measure them again with this one, or delete {folder}"
+            )
         names = ("machine_id", "environment_id", "profile", "study", "model")
         for column, expected in zip(names, (*key, *place.parts[-2:]), strict=True):
             _check_column(path, frame, column, expected)

@@ -65,6 +65,12 @@ class Row:
         return pooled_requests(self.results.requests.get(key), self.blocks)
 
     @property
+    def compares_caches(self) -> bool:
+        """Whether the row's study does, so that its requests come again: its speeds answer no other question."""
+        plan = self.results.plans[(self.keys["study"], self.keys["model"])]
+        return any(planned.configuration.cache_share for planned in plan.configurations)
+
+    @property
     def measured(self) -> bool:
         """Whether the row has numbers."""
         return bool(self.keys["outcome"] == "measured")

@@ -48,6 +48,7 @@ def write_tables(
     latency = latency_table(rows, confidence)
     throughput = throughput_table(rows, confidence)
     optimization = optimization_table(rows, confidence)
+    caching = caching_table(rows, confidence)
     noise = noise_table(rows, confidence)
     tables = {
         "machines": machine_table(sets, this),
@@ -56,7 +57,7 @@ def write_tables(
         "throughput": throughput,
         "utilization": utilization_table(rows, confidence),
         "optimization": optimization,
-        "caching": caching_table(rows, confidence),
+        "caching": caching,
         "quality": quality_table(sets, confidence),
         "interactions": interaction_table(rows, confidence),
         "noise": noise,
@@ -69,6 +70,7 @@ def write_tables(
         checksums = {name: file_digest(results / name) for name in files}
         part.write_text(json.dumps(checksums, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     with whole_file(results / "metrics.json") as part:
+        latency, throughput = (frame[~frame["study"].isin(caching["study"])] for frame in (latency, throughput))
         numbers = headline(this, latency, optimization, noise)
         part.write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     _write_plots(results / PLOTS, latency, throughput, this)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+EXAMPLE_COUNT = 256
+"""Random samples that stand for evaluation data where a model has none, as payloads of requests."""
+
 
 class TensorSpec(Frozen):
     """One tensor of a model, without its batch dimension; `dtype` is numpy's name."""
@@ -141,6 +144,10 @@ class Model(Frozen, ABC):
     def predict_body(self) -> type[BaseModel]:
         """The JSON body that people send to the server."""
         return self.plain_body()
+
+    def evaluation_count(self, fraction: float) -> int:
+        """How many evaluation samples a profile that uses this fraction of them has."""
+        return EXAMPLE_COUNT if self.dataset is None else max(1, round(self.dataset.test * fraction))
 
     def prepare_predict(self) -> None:
         """Load what `predict_decode` needs, which else its first call loads.

@@ -30,7 +30,7 @@ NOOP = "noop"
 
 
 def best_tables(report: Report) -> Fragment:
-    """For each machine and model: the fastest configurations of the study serving, their accuracy and their gain."""
+    """For each machine and model: the fastest configurations (without a cache), their accuracy and their gain."""
     parts = []
     columns = [
         Column("configuration", "configuration", left=True),
@@ -45,7 +45,10 @@ def best_tables(report: Report) -> Fragment:
         frame = frame[(frame["outcome"] == "measured") & (frame["loop"] == "closed")]
         parts.append(machine_heading(report, found) or heading(2, "What is fastest here"))
         lines = [line for model, of_model in frame.groupby("model", sort=False) for line in _best(str(model), of_model)]
-        notes = ["Fastest of what was measured, over all studies; whether a neighbour really differs: see Comparisons."]
+        notes = [
+            "Fastest of what was measured, over all studies but those of caches; whether a neighbour really differs: "
+            "see Comparisons."
+        ]
         parts.append(render(f"best-{found['machine_id']}", lines, columns, "question", notes))
         parts.append(_certainty(report.of_set("noise", found), report))
     return Fragment("".join(parts))

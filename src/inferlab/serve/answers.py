@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from inferlab.errors import InferlabError, UserError
 from inferlab.serve.batcher import ClosedError, DeadlineError, GoneError, QueueFullError
-from inferlab.serve.corked import Corked
 from inferlab.serve.runner import ReplicaLostError
 
 if TYPE_CHECKING:
@@ -72,9 +71,6 @@ def _retry_after(wait_s: float) -> tuple[bytes, bytes]:
 async def send_reply(send: Send, reply: Reply) -> None:
     """Send it as ASGI messages."""
     status, headers, body = reply
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if isinstance(transport, Corked):
-        transport.cork()
     await send(
         {
             "type": "http.response.start",

@@ -12,12 +12,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from inferlab.serve.corked import Corked
 
 MAX_HEAD_BYTES = 64 * 1024
 """Request line and headers, or trailers; more than servers in common use take."""
@@ -125,7 +123,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._all.close_idle(self.connections, self.loop.time())  # type: ignore[arg-type]
             return
         self._all.open += 1
-        super().connection_made(cast(asyncio.Transport, Corked(transport)))
+        super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""

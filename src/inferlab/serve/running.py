@@ -149,6 +149,8 @@ async def _load(deployments: Sequence[Deployment], *ends: asyncio.Task[Any]) -> 
     await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
         return False
     await starting
     return True

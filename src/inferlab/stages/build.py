@@ -10,6 +10,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -39,7 +40,8 @@ def run(params: Params, root: Path) -> None:
     lanes = lanes_of(physical_cores(sorted(os.sched_getaffinity(0))), len(params.run.models))
     if len(lanes) < 2:
         return
-    _dvc(root, ["probe"], [])
+    if _dvc(root, ["probe"], []) != 0:
+        raise InferlabError("probe failed; what went wrong is above")
     if MachineRecord.read(root / "results" / "machine.json").accelerators:
         return
     work: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -114,7 +116,7 @@ def _dvc(root: Path, stages: Sequence[str], running: list[subprocess.Popen[str]]
 
     What they print goes through a pipe: two progress bars on one terminal would overwrite each other.
     """
-    command = ["dvc", "--wait-for-lock", "repro", "--single-item", *stages]
+    command = [str(Path(sys.executable).with_name("dvc")), "--wait-for-lock", "repro", "--single-item", *stages]
     environment = {**os.environ, LANE: str(os.getpid())}
     with subprocess.Popen(
         command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from inferlab.models.base import Model
     from inferlab.params import Params
 
-EXAMPLE_COUNT = 256
-"""Random samples that stand for evaluation data where a model has none, as payloads of requests."""
-
 
 def run(params: Params, root: Path, model: str) -> None:
     """Write build/prepared/<model>/: module, samples, prepared.json."""
@@ -48,14 +45,13 @@ def run(params: Params, root: Path, model: str) -> None:
 
 def _samples(model: Model, params: Params) -> tuple[dict[str, Samples], dict[str, object]]:
     seed, share = params.run.seed, params.profile.data
+    evaluation_count = model.evaluation_count(share.evaluation_fraction)
     if model.dataset is None:
-        raw = model.example_samples(EXAMPLE_COUNT, seed)
-        return {"evaluation": Samples(raw, np.zeros(EXAMPLE_COUNT, dtype=np.int64))}, {}
+        raw = model.example_samples(evaluation_count, seed)
+        return {"evaluation": Samples(raw, np.zeros(evaluation_count, dtype=np.int64))}, {}
     calibration_count = max(1, round(model.dataset.calibration * share.calibration_fraction))
     train_count = max(calibration_count, round(model.dataset.train * share.train_fraction))
-    splits: Splits = model.dataset.load(
-        train_count, max(1, round(model.dataset.test * share.evaluation_fraction)), seed
-    )
+    splits: Splits = model.dataset.load(train_count, evaluation_count, seed)
     calibration = splits.calibration.take(slice(0, calibration_count))
     parts = {"train": splits.train, "evaluation": splits.evaluation, "calibration": calibration}
     return {name: Samples(model.encode_samples(part.raw), part.labels) for name, part in parts.items()}, splits.checks

@@ -11,7 +11,7 @@ from inferlab.measure.payloads import payloads
 from inferlab.measure.study import Settings, measure_study
 from inferlab.params import Params
 from inferlab.progress import progress
-from inferlab.records import MachineRecord, PlanRecord, digest_of, file_digest
+from inferlab.records import MachineRecord, PlanRecord, PreparedRecord, digest_of, file_digest
 
 
 def run(params: Params, root: Path, study: str, model: str) -> None:
@@ -34,12 +34,15 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
         mix=plan.payloads,
     )
     scenarios = {name: params.scenarios[name] for name in params.studies[study].scenarios}
+    prepared = root / "build" / "prepared" / model
+    payload_files = PreparedRecord.read(prepared / "prepared.json").files
     inputs = [_code(), settings, scenarios, plan.model_dump(), params.serve, machine.model_dump(), params.models[model]]
+    inputs.append(payload_files)
     journal = Journal(root, f"{study}-{model}", digest_of(inputs))
     if not planned:
         journal.deliver_nothing(out)
         return
-    samples = payloads(params.models[model], root / "build" / "prepared" / model, params.run.seed, plan.payloads)
+    samples = payloads(params.models[model], prepared, params.run.seed, plan.payloads)
     steps = len(planned) * (1 + len(scenarios) * (settings.rounds - len(journal.finished_rounds())))
     with LoadProcess(machine.core_plan.load) as load, progress(steps, f"{study} {model}") as advance:
         serve = partial(
@@ -58,10 +61,11 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
 def _code() -> dict[str, str]:
     """Checksums of what measures: rounds that other code measured are not mixed in."""
     package = Path(inferlab.__file__).parent
-    folders = [package / name for name in ("load", "measure", "serve", "targets")]
+    folders = [package / name for name in ("load", "measure", "models", "serve", "targets")]
     files = [
         package / "child.py",
         package / "processes.py",
+        package / "records.py",
         *(path for folder in folders for path in folder.rglob("*.py")),
     ]
     return {str(path.relative_to(package)): file_digest(path) for path in files}

@@ -2,23 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, model_validator
 
 from inferlab.records import Configuration, Frozen, PayloadMix
 from inferlab.studies.base import STUDIES, Study
 
-
-def _each_once(values: tuple[float, ...]) -> tuple[float, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("each value once")
-    return values
-
-
-CacheShares = Annotated[
-    tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1), AfterValidator(_each_once)
-]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class ZipfPayloads(Frozen):
@@ -37,7 +28,17 @@ class Caching(Study):
 
     kind: Literal["caching"]
     payloads: ZipfPayloads
-    cache_shares: CacheShares
+    cache_shares: Annotated[tuple[Share, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _sizes_differ(self) -> Self:
+        held = [round(share * self.payloads.distinct) for share in self.cache_shares]
+        if min(held) < 1 or len(set(held)) < len(held):
+            raise ValueError(
+                f"cache_shares that hold different numbers of the {self.payloads.distinct} payloads, at least one "
+                f"(these hold {', '.join(map(str, held))})"
+            )
+        return self
 
     @property
     def mix(self) -> PayloadMix:

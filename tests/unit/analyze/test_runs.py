@@ -1,13 +1,15 @@
 """What MLflow is told."""
 
 import math
+from pathlib import Path
 
 import pytest
+from synthetic_results import STUDY_SCENARIOS, Synthetic, write_results
 
-from inferlab.analyze.results import ResultSet
+from inferlab.analyze.results import ResultSet, load_results
 from inferlab.analyze.runs import RunContent, runs_of
 
-from .conftest import INVALID, STUDY_SCENARIOS
+from .conftest import INVALID
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,15 @@ def test_a_measurement_has_parameters_and_metrics_with_units(contents: list[RunC
     assert {"latency_p50_s", "throughput_mean_per_s", "cpu_s_per_request", "memory_pss_mib"} <= set(run.metrics)
     assert all(math.isfinite(value) for value in run.metrics.values())
     assert run.tags["outcome"] == "measured"
+
+
+def test_what_a_cache_brought_is_among_the_metrics(tmp_path: Path) -> None:
+    write_results(tmp_path, Synthetic(studies=("caching",), rounds=3, requests=30, samples=40))
+    found = {run.name: run for run in runs_of(load_results(tmp_path)[0], STUDY_SCENARIOS, [], 0.95)}
+    run = found["measure caching minilm/original/cpu-openvino/fastapi/dynamic/cache-1 eight-callers"]
+    assert run.params["cache_share"] == "1.0"
+    assert run.metrics["hit_share"] == 1.0
+    assert {"hit_share_expected", "speedup", "hit_latency_p50_s", "throughput_mean_per_s"} <= set(run.metrics)
 
 
 def test_outcomes_that_are_no_measurement_are_runs_without_metrics(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from synthetic_results import STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.tables import write_tables
@@ -65,3 +66,19 @@ def test_a_run_whose_blocks_are_all_invalid_still_gives_tables_with_the_reason(t
     assert pd.read_csv(tmp_path / "plots" / "latency.csv").empty
     reasons = pd.read_csv(tmp_path / "tables" / "latency.csv")["reason"].astype(str)
     assert reasons.str.contains("the client was late").any()
+
+
+def test_speeds_with_a_cache_are_no_headline_and_no_papers(tmp_path: Path) -> None:
+    write_results(tmp_path / "machines", Synthetic(**{**SMALL, "studies": ("caching", "optimization")}))
+    write(tmp_path, ("machine-a", "environment-a", "full"))
+    plotted = pd.read_csv(tmp_path / "plots" / "throughput.csv")["label"]
+    assert len(plotted)
+    assert not plotted.str.contains("cache").any()
+    latency = pd.read_csv(tmp_path / "tables" / "latency.csv")
+    of_study = dict(list(latency.groupby("study")))
+    here = of_study["optimization"].set_index(["configuration", "scenario"])["latency_p50_s"]
+    shown = json.loads((tmp_path / "metrics.json").read_text())["latency_p50_ms"]["minilm"]["eight-callers"]
+    expected = 1000 * here["minilm/original/cpu-openvino/fastapi/dynamic", "eight-callers"]
+    assert shown["cpu-openvino/original"] == pytest.approx(expected, abs=1e-3)
+    cached = of_study["caching"]["cache_share"] > 0
+    assert of_study["caching"].loc[cached, "paper_latency_mean_ms"].isna().all()

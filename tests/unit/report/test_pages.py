@@ -58,6 +58,13 @@ def test_optimizations_show_accuracy_engagement_and_both_speed_ups(report: Repor
     assert "Machine machine-b" in html
 
 
+def test_the_front_page_leaves_caches_out(report: Report) -> None:
+    for html in (summary.best_tables(report).html, summary.answers(report).html):
+        assert "cache of" not in html
+    assert "lowest p50 latency, ms, one caller" in summary.best_tables(report).html
+    assert "answers most over HTTP under eight callers" in summary.answers(report).html
+
+
 def test_caching_shows_hits_beside_those_expected_and_says_where_there_was_no_study(report: Report) -> None:
     html = caching.caching_tables(report).html
     for text in (

@@ -87,3 +87,14 @@ def test_what_is_no_token_is_refused_and_not_shown(
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no-such-file cannot be read"):
         read_token(tmp_path / "no-such-file")
+
+
+def test_a_head_without_the_token_is_refused_and_the_next_request_gets_its_own_answer() -> None:
+    with endpoint(deployment(), token=TOKEN) as at:
+        client = at.client()
+        for method in ("HEAD", "GET", "HEAD"):
+            client.request(method, "/v2")
+            response = client.getresponse()
+            content = response.read()
+            assert (response.status, bool(content)) == (401, method == "GET")
+        client.close()

@@ -116,6 +116,14 @@ def test_models_are_built_beside_each_other_each_on_its_own_cores(
 
 
 @two_cores
+def test_a_probe_that_fails_ends_the_build(repository: Path, params: Params) -> None:
+    (repository / "dvc.yaml").write_text(DVC_YAML.replace('cmd: "true"', 'cmd: "false"'))
+    with pytest.raises(InferlabError, match="probe failed"):
+        run(params, repository)
+    assert not (repository / "first").exists()
+
+
+@two_cores
 def test_a_model_that_fails_is_named(repository: Path, params: Params) -> None:
     (repository / "fails").touch()
     with pytest.raises(InferlabError, match="building second failed"):

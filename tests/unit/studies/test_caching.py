@@ -26,9 +26,19 @@ def test_caching_serves_every_endpoint_without_a_cache_and_with_each() -> None:
     assert study.mix == PayloadMix(distinct=30, zipf_exponent=0.8)
 
 
-@pytest.mark.parametrize("shares", [(0.0,), (1.5,), (0.1, 0.1), ()])
-def test_shares_that_are_no_cache_are_refused(shares: tuple[float, ...]) -> None:
-    with pytest.raises(ValidationError, match="cache_shares"):
+@pytest.mark.parametrize(
+    ("shares", "wrong"),
+    [
+        ((0.0,), "greater than 0"),
+        ((1.5,), "less than or equal to 1"),
+        ((0.1, 0.1), r"these hold 3, 3"),
+        ((0.1, 0.11), r"different numbers of the 30 payloads"),
+        ((0.01,), r"at least one \(these hold 0\)"),
+        ((), "at least 1 item"),
+    ],
+)
+def test_shares_that_are_no_cache_of_their_own_are_refused(shares: tuple[float, ...], wrong: str) -> None:
+    with pytest.raises(ValidationError, match=wrong):
         STUDIES.get("caching")(**{**ROW, "cache_shares": shares})
 
 
