@@ -41,7 +41,8 @@ def main() -> None:
         encoded = [encode_request(sample) for sample in samples]
         url = f"http://127.0.0.1:{port}/v2/models/m/infer"
         requests = HttpRequests(url, encoded[0][1], tuple(body for body, _ in encoded))
-        peak = client.run(requests, Block(ClosedLoad(16), 1.0, 10.0, 30.0)).throughput_per_s
+        closed = Block(ClosedLoad(16), 1.0, 10.0, 30.0)
+        before = client.run(requests, closed).throughput_per_s
 
         def watch() -> None:
             while not over.wait(2.0):
@@ -49,13 +50,14 @@ def main() -> None:
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        rate_per_s = options.times * peak
+        rate_per_s = options.times * before
         result = client.run(requests, Block(OpenLoad(ConstantArrivals(rate_per_s)), 2.0, options.seconds, 30.0))
         over.set()
         watcher.join()
-        after = client.run(requests, Block(ClosedLoad(16), 1.0, 5.0, 30.0)).throughput_per_s
-    report(result, peak, rate_per_s, options.deadline_ms / 1e3, memory_mib)
-    print(f"throughput afterwards {after:.1f}/s ({after / peak:.3f} of the peak)")
+        after = client.run(requests, closed).throughput_per_s
+    # a shared machine is not equally fast for two minutes
+    print(f"throughput of 16 callers {before:.1f}/s before and {after:.1f}/s after; their mean is the peak")
+    report(result, (before + after) / 2, rate_per_s, options.deadline_ms / 1e3, memory_mib)
 
 
 def report(result: BlockResult, peak: float, rate_per_s: float, deadline_s: float, memory_mib: list[float]) -> None:

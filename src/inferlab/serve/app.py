@@ -22,13 +22,14 @@ from inferlab.serve.access import Access
 from inferlab.serve.answers import ReplyResponse, error_reply, json_reply, send_reply
 from inferlab.serve.batcher import ClosedError, QueueFullError
 from inferlab.serve.bounded_http import Connections
-from inferlab.serve.exchange import Route, exchange
+from inferlab.serve.exchange import Route, admit, exchange
 from inferlab.serve.infer import infer_route
 from inferlab.serve.meter import metrics_page
 from inferlab.serve.openapi import INFER, NO_MODEL, NOT_READY, PREDICT, describe
 from inferlab.serve.openinference import VERSION
 from inferlab.serve.platforms import VertexRoutes, instances_route, invocation_route
 from inferlab.serve.predict import predict_route
+from inferlab.serve.rest import Rest
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -55,6 +56,7 @@ class Server:
         self.connections = connections or Connections()
         self.draining = False
         self._access = access
+        self._rest = Rest([deployment.batcher for deployment in deployments.values()])
         self._vertex = vertex
         self._strays: Counter[int] = Counter()
         """By HTTP status: refused requests that reached no deployment."""
@@ -88,17 +90,18 @@ class Server:
         """The hot path that a request's target names exactly."""
         return self._hot.get(target)
 
-    def refusal(self, route: Route) -> Reply | None:
-        """The 503 where the queue of a deployment is full, for everybody where no token is asked for."""
+    def refusal(self, route: Route, scope: Scope) -> Reply | None:
+        """The 503 where a deployment's queue has no room for the request, for everybody where no token is asked for."""
         if not self._access.is_open:
             return None
         try:
-            route.deployment.batcher.admit()
+            admit(route, scope)
         except QueueFullError as error:
             reply = error_reply(error)
             route.deployment.meter.failed(reply.status)
+            self._rest.after_refusal()
             return reply
-        except ClosedError:  # `answer` says more of it
+        except (ClosedError, HTTPException):  # `answer` says more of it
             return None
         return None
 

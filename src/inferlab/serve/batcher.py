@@ -14,6 +14,7 @@ from time import monotonic as clock
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferlab.errors import InferlabError, UserError
+from inferlab.serve.forecast import Forecast
 from inferlab.serve.runner import Ran, Runner
 from inferlab.serve.timings import Timings
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from inferlab.serve.tensors import Tensors
 
 FOREVER = float("inf")
-SHARE_OF_LAST = 0.2
-"""Weight of the last batch in the running mean of the time that batches take."""
 
 
 class BatchTooLargeError(UserError):
@@ -35,7 +34,7 @@ class ClosedError(InferlabError):
 
 
 class QueueFullError(InferlabError):
-    """As many items or bodies wait as may; `retry_after_s` is when to try again."""
+    """As much waits as may, or as can be answered before the deadline; `retry_after_s` is when to try again."""
 
     def __init__(self, full: str, retry_after_s: float) -> None:
         super().__init__(f"{full}; try again in {retry_after_s:.3g} s")
@@ -65,6 +64,16 @@ class _Request:
     submitted_s: float
     deadline_s: float
     gone: Callable[[], bool] | None
+    forecast_s: float
+    """When it will be answered as far as could be told when it came; 0.0 where nobody asked."""
+
+
+class _Running(NamedTuple):
+    """A batch that a runner has."""
+
+    requests: list[_Request]
+    items: int
+    taken_s: float
 
 
 class Batcher:
@@ -83,18 +92,19 @@ class Batcher:
         self.max_batch_size = max_batch_size
         self.queue_limit = queue_limit
         self._runners = tuple(runners)
-        self._one_by_one = batching == "none"
+        self._largest = 1 if batching == "none" else max_batch_size
         self._waiting: deque[_Request] = deque()
         self._waiting_items = 0
-        self._running: dict[Runner, tuple[list[_Request], float]] = {}
-        """The batch of each busy runner, and when it was taken."""
+        self._running: dict[Runner, _Running] = {}
         self._up: set[Runner] = set()
         self._idle: deque[Runner] = deque()
         self._dispatch_due = False
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._watched_s = FOREVER
         """When the timer looks at the queue."""
-        self._batch_s = 0.0
+        self._forecast = Forecast()
+        self._longest_wait_s = FOREVER if queue_limit is None else 0.0
+        """With a full queue: where deadlines are later, no forecast of a request is needed."""
         self._open = False
         """From when the first runner is up until the batcher drains or closes."""
         self._closed = False
@@ -122,7 +132,17 @@ class Batcher:
     @property
     def running(self) -> int:
         """Requests that are being run."""
-        return sum(len(batch) for batch, _ in self._running.values())
+        return sum(len(batch.requests) for batch in self._running.values())
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether a request that came now would be run at once."""
+        return bool(self._idle)
+
+    @property
+    def reports(self) -> list[int | None]:
+        """Of each busy runner, the descriptor that is readable when its batch is over."""
+        return [runner.report for runner in self._running]
 
     @property
     def runners_up(self) -> int:
@@ -134,19 +154,36 @@ class Batcher:
         """How often a runner was replaced."""
         return sum(runner.restarts for runner in self._runners)
 
-    @property
-    def retry_after_s(self) -> float:
-        """How long what waits now will take, from what batches took so far."""
-        batches = -(-self._waiting_items // (1 if self._one_by_one else self.max_batch_size))
-        return batches * self._batch_s / max(len(self._up), 1)
+    def wait_s(self, items: int = 1) -> float:
+        """How long until so many items that came now would be answered, as far as batches so far tell.
 
-    def admit(self, items: int = 1) -> None:
-        """Raise ClosedError or QueueFullError where requests of so many items would not be taken."""
+        Runners are given batches of the largest size in turn, and one is given as soon as any runner is free.
+        """
+        batch_s = self._forecast.batch_s
+        ahead, last = divmod(self._waiting_items + items - 1, self._largest)
+        work_s = ahead * batch_s(self._largest)
+        if not self._idle:
+            now_s = clock()
+            work_s += sum(max(one.taken_s + batch_s(one.items) - now_s, 0.0) for one in self._running.values())
+        return work_s / max(len(self._up), 1) + batch_s(last + 1)
+
+    def admit(self, items: int = 1, timeout_s: float = FOREVER) -> None:
+        """Raise what `submit` would where requests of so many items and of this timeout would not be taken.
+
+        These are ClosedError and QueueFullError. Where nothing waits, requests are taken whatever the forecast is: else
+        nothing would correct it.
+        """
         if not self._open:
             raise ClosedError("the server is shutting down" if self._closed else "the model is being loaded")
-        # An empty queue takes any request that a batch takes, however low the limit.
-        if self.queue_limit is not None and self._waiting_items and self._waiting_items + items > self.queue_limit:
-            raise QueueFullError(f"{self._waiting_items} items wait already", self.retry_after_s)
+        if not self._waiting:
+            return
+        if self.queue_limit is not None and self._waiting_items + items > self.queue_limit:
+            raise QueueFullError(f"{self._waiting_items} items wait already", self.wait_s())
+        if timeout_s < self._longest_wait_s:
+            late_s = self.wait_s(items) + self._forecast.allowance_s() - timeout_s
+            if late_s > 0:
+                waiting = f"{self._waiting_items} items wait already, which take longer than the request's deadline"
+                raise QueueFullError(waiting, late_s)
 
     def submit(
         self, inputs: Tensors, deadline_s: float = FOREVER, gone: Callable[[], bool] | None = None
@@ -160,12 +197,14 @@ class Batcher:
         items = len(next(iter(inputs.values())))
         if items > self.max_batch_size:
             raise BatchTooLargeError(f"the request has {items} items; at most {self.max_batch_size} fit into a batch")
-        self.admit(items)
         now_s = clock()
         if deadline_s <= now_s:
             raise DeadlineError("the deadline has passed")
+        self.admit(items, deadline_s - now_s)
+        must_wait = not self._idle and deadline_s - now_s < self._longest_wait_s
+        forecast_s = now_s + self.wait_s(items) if must_wait else 0.0
         answer = self._loop.create_future()
-        self._waiting.append(_Request(inputs, items, answer, now_s, deadline_s, gone))
+        self._waiting.append(_Request(inputs, items, answer, now_s, deadline_s, gone, forecast_s))
         self._waiting_items += items
         if self._idle and not self._dispatch_due:
             # Not at once: requests that arrive in the same turn of the loop belong into the same batch.
@@ -189,7 +228,7 @@ class Batcher:
         if self._deadline_timer is not None:
             self._deadline_timer.cancel()
         await asyncio.gather(*(runner.close() for runner in self._runners))
-        left = [*self._waiting, *(request for batch, _ in self._running.values() for request in batch)]
+        left = [*self._waiting, *(request for batch in self._running.values() for request in batch.requests)]
         self._waiting.clear()
         self._running.clear()
         self._waiting_items = 0
@@ -211,13 +250,12 @@ class Batcher:
 
     def ran(self, runner: Runner, result: Ran | InferlabError) -> None:
         """A batch is over (runner.Listener)."""
-        batch, taken_s = self._running.pop(runner)
+        batch, items, taken_s = self._running.pop(runner)
         if isinstance(result, Ran):
             self._idle.append(runner)
             # The next batch first, so that the runner is busy while these answers are made.
             self._dispatch()
-            self._note_batch_s(result)
-            items = sum(request.items for request in batch)
+            self._learn(items, result, batch[0].forecast_s)
             for request, outputs in zip(batch, result.outputs, strict=True):
                 if not request.answer.done():
                     queue_s = taken_s - request.submitted_s
@@ -236,8 +274,9 @@ class Batcher:
             if not batch:
                 continue  # nobody waits for any of these any more
             runner = self._idle.popleft()
-            self._running[runner] = (batch, clock())
-            runner.run([request.inputs for request in batch], sum(request.items for request in batch))
+            items = sum(request.items for request in batch)
+            self._running[runner] = _Running(batch, items, clock())
+            runner.run([request.inputs for request in batch], items)
         if not self._waiting:
             self._tell_if_drained()
 
@@ -245,28 +284,37 @@ class Batcher:
         """The next batch: what waits, shared among the idle runners, without what nobody waits for any more."""
         room = -(-self._waiting_items // len(self._idle))
         room = min(max(room, self._waiting[0].items), self.max_batch_size)
+        items = max(min(room, self._largest), self._waiting[0].items)
         batch: list[_Request] = []
-        now_s = clock()
+        refused = False
+        end_s = clock() + self._forecast.batch_s(items)
         while self._waiting and self._waiting[0].items <= room:
             request = self._waiting.popleft()
             self._waiting_items -= request.items
             if request.answer.done():
                 continue
-            if request.deadline_s < now_s + self._batch_s:
+            if request.deadline_s < end_s:
                 _fail(request, DeadlineError("the deadline would pass before the answer"))
-                self._batch_s *= 1 - SHARE_OF_LAST  # else nothing corrects it where all are refused
+                refused = True
             elif request.gone is not None and request.gone():
                 _fail(request, GoneError("the client has gone"))
             else:
                 batch.append(request)
                 room -= request.items
-                if self._one_by_one:
+                if self._largest == 1:
                     break
+        if refused and not batch:
+            self._forecast.doubt(items)
         return batch
 
-    def _note_batch_s(self, result: Ran) -> None:
-        took_s = result.batch_s + result.infer_s
-        self._batch_s += SHARE_OF_LAST * (took_s - self._batch_s) if self._batch_s else took_s
+    def _learn(self, items: int, result: Ran, forecast_s: float) -> None:
+        """From a batch that is over, and whose first request had this forecast."""
+        self._forecast.ran(items, result.batch_s + result.infer_s)
+        if forecast_s:
+            self._forecast.was_off(clock() - forecast_s)
+        if self.queue_limit is not None:
+            batches = self.queue_limit / self._largest + 2
+            self._longest_wait_s = batches * self._forecast.longest_s() + self._forecast.allowance_s()
 
     def _watch(self, deadline_s: float) -> None:
         """Look at the queue when the deadline passes; one timer, for the earliest."""

@@ -100,21 +100,21 @@ def _too_long(limit_bytes: int) -> HTTPException:
     return HTTPException(413, f"the body is longer than {limit_bytes} bytes, the most that this model takes")
 
 
-def deadline_of(scope: Scope, begun_s: float, default_s: float) -> float:
-    """When the answer is due, on time.monotonic: `default_s`, or what Request-Timeout-Ms says, after `begun_s`.
+def timeout_of(scope: Scope, default_s: float) -> float:
+    """How many seconds the answer may take: what Request-Timeout-Ms says, else `default_s`.
 
     Raises HTTPException 400 where the header is no such time.
     """
     found = header(scope, TIMEOUT_HEADER)
     if found is None:
-        return begun_s + default_s
+        return default_s
     try:
         timeout_ms = float(found)
     except ValueError:
         timeout_ms = 0.0
     if not 0 < timeout_ms <= LONGEST_TIMEOUT_MS:
         raise HTTPException(400, f"Request-Timeout-Ms: {found[:40]!r}; expected milliseconds above 0, at most a day")
-    return begun_s + timeout_ms / 1e3
+    return timeout_ms / 1e3
 
 
 def gone(receive: Receive) -> Callable[[], bool] | None:

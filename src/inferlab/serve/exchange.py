@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from inferlab.serve.answers import CACHE_HIT, Reply
 from inferlab.serve.batcher import Answer, DeadlineError
-from inferlab.serve.bodies import deadline_of, gone, read_body
+from inferlab.serve.bodies import gone, read_body, timeout_of
 from inferlab.serve.timings import Timings, server_timing
 
 if TYPE_CHECKING:
@@ -49,12 +49,24 @@ class Route:
     heavy: Callable[[Scope, bytes], bool] = lambda scope, body: True
 
 
+def admit(route: Route, scope: Scope) -> float:
+    """The seconds that a request has, from its head.
+
+    Raises HTTPException 400 where that does not say, and ClosedError and QueueFullError where no request of so many
+    would be taken.
+    """
+    deployment = route.deployment
+    timeout_s = timeout_of(scope, deployment.timeout_s)
+    deployment.batcher.admit(1, timeout_s)
+    return timeout_s
+
+
 async def exchange(route: Route, scope: Scope, receive: Receive) -> Reply:
     """The answer with 200. Raises what answers.error_reply makes an answer of."""
     deployment = route.deployment
-    deployment.batcher.admit()
+    timeout_s = admit(route, scope)
     begun_s = clock()
-    deadline_s = deadline_of(scope, begun_s, deployment.timeout_s)
+    deadline_s = begun_s + timeout_s
     body = await read_body(scope, receive, route.limit_bytes, deadline_s, deployment.room)
     read_s = clock()
     if len(body) > route.loop_bytes and route.heavy(scope, body):
@@ -97,7 +109,7 @@ async def _all(
     async def one(inputs: Tensors) -> Answer:
         return await deployment.answer(inputs, deadline_s, gone)
 
-    deployment.batcher.admit(len(rows))  # all or none
+    deployment.batcher.admit(len(rows), deadline_s - clock())  # all or none
     found = await asyncio.gather(*map(one, rows), return_exceptions=True)
     answers: list[Answer] = []
     for answer in found:

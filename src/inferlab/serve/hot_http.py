@@ -29,7 +29,7 @@ class HotServer(Protocol):
     def route(self, target: str) -> Route | None:
         """The hot path that a request's target names exactly."""
 
-    def refusal(self, route: Route) -> Reply | None:
+    def refusal(self, route: Route, scope: Scope) -> Reply | None:
         """The answer where it is known before a body was looked at."""
 
     async def answer(self, route: Route, scope: Scope, receive: Receive) -> Reply:
@@ -91,7 +91,7 @@ class HotHttp(BoundedHttp):
         if route is None:
             super().on_headers_complete()
             return
-        reply = self._server.refusal(route)
+        reply = self._server.refusal(route, cast("Scope", self.scope))
         if reply is None:
             self._route = route
             self._content = b""

@@ -87,6 +87,10 @@ class Replica(Runner):
         """Process id, None while there is no process."""
         return None if self._child is None else self._child.pid
 
+    @property
+    def report(self) -> int | None:
+        return None if self._child is None else self._pipe
+
     async def start(self, listener: Listener) -> None:
         self._loop, self._listener = asyncio.get_running_loop(), listener
         self._started = self._loop.create_future()

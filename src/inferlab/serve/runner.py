@@ -50,6 +50,11 @@ class Runner(ABC):
     restarts: int = 0
     """How often what runs the session was replaced."""
 
+    @property
+    def report(self) -> int | None:
+        """The file descriptor that is readable when a batch is over; None where there is none."""
+        return None
+
     @abstractmethod
     async def start(self, listener: Listener) -> None:
         """Load the session; it is `up` when this returns. Raises what loading raises."""
