@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# pip compiles on one core, this on all; it passes over what is compiled. A package's template may be no Python, which is
-# no error here.
-COMPILE = $(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib || true
+# pip compiles on one core, this on all; it passes over what is compiled. Packages' own tests are a fifth of all. A
+# package's template may be no Python, which is no error here.
+COMPILE = $(BIN)/python -W ignore -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 # No package that the pipeline uses may report usage to its makers.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
