@@ -187,6 +187,27 @@ def report(notebook: Notebook = "") -> None:
     _stage("report", notebook=notebook)
 
 
+@app.command()
+def compare(
+    blocks: Annotated[
+        Path, typer.Option(help="CSV or Parquet file with the columns configuration, round and value, a row a block.")
+    ],
+    baseline: Annotated[str, typer.Option(help="The configuration that the others are compared with.")],
+    twin: Annotated[
+        str | None, typer.Option(help="The baseline's second measurement (A/A), whose difference is the noise floor.")
+    ] = None,
+    higher_is_better: Annotated[
+        bool, typer.Option("--higher-is-better", help="The value is a rate and not a time.")
+    ] = False,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals and verdicts.")] = 0.95,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Say which configurations of any table of rounds are better or worse than a baseline, and which are a tie."""
+    from inferlab.compare_command import run
+
+    print(run(blocks, baseline, twin, higher_is_better=higher_is_better, confidence=confidence, as_json=as_json))
+
+
 def main() -> None:
     """Entry point of the console script. Command-line mistakes end with exit code 2 inside typer."""
     try:

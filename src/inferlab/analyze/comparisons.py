@@ -8,9 +8,11 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from inferlab.analyze.autocorrelation import Autocorrelation, autocorrelation_of
 from inferlab.analyze.quality import ORIGINAL
 from inferlab.analyze.rows import Row
-from inferlab.analyze.statistics import NAN, PairedRatio, holm, paired_ratio, rounds_needed, rounds_until_narrow
+from inferlab.analyze.statistics import NAN, PairedRatio, holm, paired_logs, ratios_of
+from inferlab.analyze.verdicts import more_rounds, noise_floor, verdict_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,14 +20,11 @@ if TYPE_CHECKING:
 AGAINST_REFERENCE = "the reference"
 AGAINST_ORIGINAL = "original on the same target"
 
-TWIN = "twin_of_reference"
-NO_TWIN = {"noise_floor": NAN}
+FOUND, TWIN = "found", "twin_of_reference"
+"""Columns for judging, with the PairedRatio of a comparison and of its reference's twin."""
 
 METRICS = {"latency_p50_s": "lower", "throughput_per_s": "higher"}
 """What is compared: a column of the blocks, and the direction that is better."""
-
-POWER = 0.8
-"""Power at which `rounds_needed` would separate the difference that was seen."""
 
 TWIN_TOLERANCE = 0.03
 """How far the median round ratio of the A/A twin may be off one before the pages warn of it."""
@@ -40,11 +39,23 @@ PAIR = ["model", "configuration", "reference", "scenario", "metric"]
 """A comparison; where both references are the same configuration, two lines hold one comparison."""
 
 NOISE_COLUMNS = [*SCOPE, "scenario", "metric", "reference", "ratio_median", "ratio", "ratio_low", "ratio_high"]
-NOISE_COLUMNS += ["log_sd", "noise_floor", "rounds", "twin_warning"]
+NOISE_COLUMNS += ["log_sd", "noise_floor", "rounds", "autocorrelation", "effective_rounds", "twin_warning"]
 
 COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "cache_share"]
 COLUMNS += ["configuration", "scenario", "metric", "better"]
-COLUMNS += ["against", "reference", "rounds", "ratio", "ratio_low", "ratio_high", "ratio_median", "log_sd", "p_value"]
+COLUMNS += [
+    "against",
+    "reference",
+    "rounds",
+    "autocorrelation",
+    "effective_rounds",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "ratio_median",
+    "log_sd",
+    "p_value",
+]
 COLUMNS += ["p_adjusted", "noise_floor", "verdict", "more_rounds_needed", "note"]
 
 
@@ -60,11 +71,12 @@ def noise_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     records = []
     for scope, scenario, group in _families(rows):
         reference = _reference(group)
-        twin = next((row for row in group if row.keys["twin"] and row.measured), None)
-        if reference is None or twin is None:
+        if reference is None:
             continue
         for metric in metrics_of(reference):
-            found = paired_ratio(twin.by_round(metric), reference.by_round(metric), confidence)
+            autocorrelation, found, _ = _ratios(group, reference, metric, confidence)
+            if found is None:
+                continue
             records.append(
                 {
                     **dict(zip(SCOPE, scope, strict=True)),
@@ -76,8 +88,10 @@ def noise_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
                     "ratio_low": found.low,
                     "ratio_high": found.high,
                     "log_sd": found.log_sd,
-                    "noise_floor": _floor(found),
+                    "noise_floor": noise_floor(found),
                     "rounds": found.rounds,
+                    "autocorrelation": autocorrelation.mean,
+                    "effective_rounds": found.effective_rounds,
                     "twin_warning": _twin_warning(found, confidence),
                 }
             )
@@ -89,31 +103,25 @@ def comparison_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
 
     `against` says which of the two references a line is about, `reference` which configuration that is: the study's
     own, and the original on the same target behind the same path and batching.
-    Verdicts are `better`, `worse` or `tie`: a difference is called one where Holm's p-value over all comparisons of the
-    study (all models, both references) is below 1 - confidence and the ratio lies beyond the noise floor of the study's
-    twin, whichever the reference. Without a measured twin
-    there is no floor and no verdict. `more_rounds_needed` is what a tie would take at 80 % power
-    (statistics.rounds_needed, at the level of Holm's step that it missed) and for the twin's interval to end below the
-    difference; blank where the twin's own difference is as large, since more rounds do not cure that.
+    Intervals and tests count rounds for as many as are independent (autocorrelation.py). Verdicts are `better`, `worse`
+    or `tie`: a difference is called one where Holm's p-value over all comparisons of the study (all models, both
+    references) is below 1 - confidence and the ratio lies beyond the noise floor of the study's twin, whichever the
+    reference. Without a measured twin there is no floor and no verdict. `more_rounds_needed` is what a tie would take
+    (verdicts.more_rounds, at the level of Holm's step that it missed).
     """
     import pandas as pd
 
-    names = [*SCOPE, "scenario", "metric"]
-    noise = {tuple(line[name] for name in names): line for line in noise_table(rows, confidence).to_dict("records")}
     records: list[dict[str, Any]] = []
-    for scope, scenario, group in _families(rows):
+    for _, _, group in _families(rows):
         reference = _reference(group)
-        candidates = [row for row in group if row.measured and not row.keys["twin"]]
         if reference is None:
             continue
         for metric, better in metrics_of(reference).items():
-            twin = noise.get((*scope, scenario, metric), NO_TWIN)
-            for row in candidates:
-                for against, other in _references(row, reference, candidates):
-                    found = paired_ratio(row.by_round(metric), other.by_round(metric), confidence)
-                    line = _record(row, other, metric, better, found, twin)
-                    records.append({**line, "against": against})
-    frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, TWIN])
+            autocorrelation, twin, compared = _ratios(group, reference, metric, confidence)
+            for row, against, other, found in compared:
+                line = _record(row, other, metric, better, found, twin)
+                records.append({**line, "against": against, "autocorrelation": autocorrelation.mean})
+    frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, FOUND, TWIN])
     families = [_judge(family, confidence) for _, family in frame.groupby(FAMILY, sort=False)]
     return pd.concat(families, ignore_index=True)[COLUMNS] if families else frame[COLUMNS]
 
@@ -151,6 +159,24 @@ def _references(row: Row, reference: Row, candidates: list[Row]) -> Iterator[tup
                 yield AGAINST_ORIGINAL, other
 
 
+def _ratios(
+    group: list[Row], reference: Row, metric: str, confidence: float
+) -> tuple[Autocorrelation, PairedRatio | None, list[tuple[Row, str, Row, PairedRatio]]]:
+    """How rounds depend on each other, the twin over the reference where it was measured, and what is compared."""
+    measured = [row for row in group if row.measured]
+    series = {id(row): row.by_round(metric) for row in measured}
+    autocorrelation = autocorrelation_of(list(series.values()))
+    twins = [row for row in measured if row.keys["twin"]][:1]
+    candidates = [row for row in measured if not row.keys["twin"]]
+    pairs = [(row, against, other) for row in candidates for against, other in _references(row, reference, candidates)]
+    wanted = [(row, reference) for row in twins] + [(row, other) for row, _, other in pairs]
+    # A pair that is compared under two names counts once where ratios tell of each other's spread.
+    logs = {(id(row), id(other)): paired_logs(series[id(row)], series[id(other)]) for row, other in wanted}
+    ratios = dict(zip(logs, ratios_of(list(logs.values()), confidence, autocorrelation), strict=True))
+    twin = ratios[id(twins[0]), id(reference)] if twins else None
+    return autocorrelation, twin, [(*pair, ratios[id(pair[0]), id(pair[2])]) for pair in pairs]
+
+
 def _twin_warning(twin: PairedRatio, confidence: float) -> str:
     resolved = twin.low > 1 or twin.high < 1
     reasons = [f"its {100 * confidence:g} % interval excludes 1"] if resolved else []
@@ -160,13 +186,8 @@ def _twin_warning(twin: PairedRatio, confidence: float) -> str:
     return ", ".join(reasons)
 
 
-def _floor(twin: PairedRatio) -> float:
-    deviations = [abs(math.log(bound)) for bound in (twin.low, twin.high, twin.median) if bound > 0]
-    return max(deviations) if len(deviations) == 3 else NAN
-
-
 def _record(
-    row: Row, reference: Row, metric: str, better: str, found: PairedRatio, twin: dict[Any, Any]
+    row: Row, reference: Row, metric: str, better: str, found: PairedRatio, twin: PairedRatio | None
 ) -> dict[str, Any]:
     names = (*SCOPE, "target", "optimization", "path", "batching", "cache_share", "configuration", "scenario")
     return {
@@ -175,13 +196,15 @@ def _record(
         "better": better,
         "reference": reference.keys["configuration"],
         "rounds": found.rounds,
+        "effective_rounds": found.effective_rounds,
         "ratio": found.ratio,
         "ratio_low": found.low,
         "ratio_high": found.high,
         "ratio_median": found.median,
         "log_sd": found.log_sd,
         "p_value": found.p_value,
-        "noise_floor": twin["noise_floor"],
+        "noise_floor": NAN if twin is None else noise_floor(twin),
+        FOUND: found,
         TWIN: twin,
     }
 
@@ -207,21 +230,15 @@ def _verdict(line: dict[Any, Any], confidence: float, alpha_of_step: float) -> t
         return "", None, "no verdict: the study's A/A twin was not measured under this scenario"
     if math.isnan(line["p_adjusted"]):
         return "", None, "no verdict: fewer than two rounds in common with the reference"
-    log_ratio = math.log(line["ratio"])
-    is_inside = abs(log_ratio) <= line["noise_floor"]
-    if is_inside or line["p_adjusted"] >= 1 - confidence:
-        note = "inside the noise floor" if is_inside else "not separable with these rounds"
-        return "tie", _more_rounds(line, abs(log_ratio), confidence, alpha_of_step), note
-    is_higher = log_ratio > 0
-    return ("better" if is_higher == (line["better"] == "higher") else "worse"), None, ""
-
-
-def _more_rounds(line: dict[Any, Any], difference: float, confidence: float, alpha_of_step: float) -> int | None:
-    """Further rounds at which a difference as seen is significant and beyond what the twin's interval still holds."""
-    twin = line[TWIN]
-    twins_own = max(abs(math.log(twin["ratio"])), abs(math.log(twin["ratio_median"])))
-    for_power = rounds_needed(difference, line["log_sd"], alpha_of_step, POWER)
-    for_floor = rounds_until_narrow(twin["log_sd"], difference - twins_own, confidence)
-    if for_power is None or for_floor is None:
-        return None
-    return max(for_power - int(line["rounds"]), for_floor - int(line["rounds"]), 1)
+    verdict = verdict_of(
+        line["ratio"],
+        line["p_adjusted"],
+        line["noise_floor"],
+        higher_is_better=line["better"] == "higher",
+        alpha=1 - confidence,
+    )
+    if verdict != "tie":
+        return verdict, None, ""
+    is_inside = abs(math.log(line["ratio"])) <= line["noise_floor"]
+    note = "inside the noise floor" if is_inside else "not separable with these rounds"
+    return verdict, more_rounds(line[FOUND], line[TWIN], alpha_of_step, confidence), note

@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inferlab.analyze.autocorrelation import INDEPENDENT, Autocorrelation, effective_rounds
+from inferlab.analyze.spread import shared_spread
+
 if TYPE_CHECKING:
     from pandas import Series
 
 Floats = Sequence[float] | np.ndarray
 NAN = float("nan")
 MOST_ROUNDS = 100_000
+WIDEST = 100.0
+"""Of a log ratio's interval: factors beyond e to this power are no knowledge, and floating point ends soon after."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class PairedRatio:
 
     `ratio` is the geometric mean of the round ratios and `low`, `high` its t interval; `median` is the median round
     ratio; `log_mean` and `log_sd` describe the logarithms of the round ratios; `p_value` tests a ratio of one.
+    `effective_rounds` is how many independent rounds the `rounds` count for.
     """
 
     ratio: float
@@ -45,6 +51,7 @@ class PairedRatio:
     log_sd: float
     p_value: float
     rounds: int
+    effective_rounds: float
 
 
 @dataclass(frozen=True)
@@ -82,26 +89,107 @@ def geometric_interval(values: Floats, confidence: float) -> Estimate:
     return Estimate(float(np.exp(logs.mean())), math.exp(low), math.exp(high), int(present.size))
 
 
-def paired_ratio(candidate: "Series[float]", reference: "Series[float]", confidence: float) -> PairedRatio:
-    """Ratio of two series indexed by round, over the rounds that both have with positive values."""
+def paired_logs(candidate: "Series[float]", reference: "Series[float]") -> np.ndarray:
+    """Logarithms of the ratios of two series indexed by round, over the rounds that both have with positive values."""
     rounds = candidate.index.intersection(reference.index)
     above = candidate.loc[rounds].to_numpy(dtype=float)
     below = reference.loc[rounds].to_numpy(dtype=float)
     usable = (above > 0) & (below > 0)
-    logs = np.log(above[usable] / below[usable])
+    logs: np.ndarray = np.log(above[usable] / below[usable])
+    return logs
+
+
+def paired_ratio(candidate: "Series[float]", reference: "Series[float]", confidence: float) -> PairedRatio:
+    """Ratio of two series indexed by round, over the rounds that both have with positive values."""
+    return ratios_of([paired_logs(candidate, reference)], confidence)[0]
+
+
+def ratios_of(
+    logs: Sequence[np.ndarray], confidence: float, autocorrelation: Autocorrelation = INDEPENDENT
+) -> list[PairedRatio]:
+    """The ratios of one study, from the logarithms of their round ratios, [rounds] each, none of which is missing.
+
+    `autocorrelation` is that of the study's rounds. At each of its coefficients n rounds count for m independent ones;
+    the variance of one round is estimated with (n - 1) / (n - n / m) of the usual and has m - 1 degrees of freedom
+    (Zieba, Metrol. Meas. Syst. 17, 2010), and is drawn to that of the other ratios (spread.py). The p-value is the mean
+    of those of all coefficients by their probability, and the interval holds what it would not call different.
+    """
+    errors = np.empty((len(logs), len(autocorrelation.coefficients)))
+    degrees = np.empty_like(errors)
+    for place, coefficient in enumerate(autocorrelation.coefficients):
+        effective = [effective_rounds(int(one.size), coefficient) for one in logs]
+        variances = [_variance(one, worth) for one, worth in zip(logs, effective, strict=True)]
+        spread = shared_spread(variances, [worth - 1 for worth in effective])
+        for row, (worth, own) in enumerate(zip(effective, variances, strict=True)):
+            variance, degrees[row, place] = spread.moderated(own, worth - 1)
+            errors[row, place] = math.sqrt(variance / worth) if worth else NAN
+    weights = np.array(autocorrelation.weights)
+    return [
+        _ratio_of(one, confidence, errors[row], degrees[row], weights, effective_rounds(one.size, autocorrelation.mean))
+        for row, one in enumerate(logs)
+    ]
+
+
+def _variance(logs: np.ndarray, effective: float) -> float:
+    """Of single rounds; 0 where there is none, or none to be estimated."""
+    if logs.size < 2 or _constant(logs):
+        return 0.0
+    return float(logs.var(ddof=1)) * (logs.size - 1) / (logs.size - logs.size / effective)
+
+
+def _ratio_of(
+    logs: np.ndarray,
+    confidence: float,
+    errors: np.ndarray,
+    degrees: np.ndarray,
+    weights: np.ndarray,
+    effective: float,
+) -> PairedRatio:
     if logs.size == 0:
-        return PairedRatio(NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0)
-    low, high = _t_bounds(logs, confidence)
+        return PairedRatio(NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0, 0.0)
+    mean = 0.0 if _constant(logs) and abs(float(logs.mean())) < 1e-12 else float(logs.mean())
+    low = high = p_value = NAN
+    if logs.size > 1:
+        half = _half_width(1 - confidence, errors, degrees, weights)
+        low, high = math.exp(mean - half), math.exp(mean + half)
+        p_value = _tails(abs(mean), errors, degrees, weights)
     return PairedRatio(
-        ratio=float(np.exp(logs.mean())),
-        low=math.exp(low),
-        high=math.exp(high),
+        ratio=math.exp(mean),
+        low=low,
+        high=high,
         median=float(np.exp(np.median(logs))),
-        log_mean=float(logs.mean()),
+        log_mean=mean,
         log_sd=float(logs.std(ddof=1)) if logs.size > 1 else NAN,
-        p_value=p_value_of_zero_mean(logs),
+        p_value=p_value,
         rounds=int(logs.size),
+        effective_rounds=effective,
     )
+
+
+def _tails(distance: float, errors: np.ndarray, degrees: np.ndarray, weights: np.ndarray) -> float:
+    """Probability of a mean so far from its true value, to either side: a mixture of scaled t distributions."""
+    from scipy.special import stdtr
+
+    if not errors.any():
+        return 1.0 if distance == 0.0 else 0.0
+    return 2 * float(weights @ stdtr(degrees, -distance / errors))
+
+
+def _half_width(alpha: float, errors: np.ndarray, degrees: np.ndarray, weights: np.ndarray) -> float:
+    """The distance at which `_tails` are `alpha`; at most WIDEST."""
+    from scipy.special import stdtrit
+
+    if not errors.any():
+        return 0.0
+    quantiles = stdtrit(degrees, 1 - alpha / 2) * errors
+    low, high = min(float(quantiles.min()), WIDEST), min(float(quantiles.max()), WIDEST)
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        if _tails(middle, errors, degrees, weights) > alpha:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def p_value_of_zero_mean(values: np.ndarray) -> float:

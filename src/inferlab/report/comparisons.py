@@ -128,6 +128,7 @@ def verdict_line(line: dict[Any, Any]) -> dict[str, Any]:
         MUTED: line["verdict"] in ("tie", ""),
         "ratio": _ratio(line),
         "verdict": VERDICT_TEXT[line["verdict"]] + (f" ({line['note']})" if line["note"] else ""),
+        "rounds": f"{number(line['effective_rounds'], digits=2)} of {line['rounds']}",
         "p": "< 0.0001" if line["p_adjusted"] < 0.0001 else number(line["p_adjusted"], digits=2),
         "floor": factor(line["noise_floor"]),
         "more": MISSING if missing(more) else f"{round(more):,}",
@@ -138,12 +139,14 @@ def _verdicts(frame: "pd.DataFrame", twin: str, identifier: str, report: Report)
     columns = [
         Column("ratio", f"ratio [{report.interval}]"),
         Column("verdict", "verdict", left=True),
+        Column("rounds", "independent rounds"),
         Column("p", "Holm p"),
         Column("floor", "noise floor"),
         Column("more", "more rounds to separate"),
     ]
     notes = [
         f"Ratio paired by round (geometric mean, t interval of the log ratios). {HOLM.format(1 - report.confidence)}",
+        "Independent rounds: what the rounds count for in intervals and tests, since neighbours are alike.",
         "More rounds: what a tie would take, if the difference seen is the true one, to be found at 80 % power "
         "and to leave the noise floor; a dash where the twin's own difference is as large.",
         twin,

@@ -41,6 +41,7 @@ def test_notebooks_hold_parameters_and_calls_only(name: str) -> None:
 def repository(root: Path) -> Path:
     """A root with tables and the repository's notebooks."""
     shutil.copytree(NOTEBOOKS, root / "notebooks", dirs_exist_ok=True)
+    shutil.copytree(NOTEBOOKS.parent / "docs", root / "docs", dirs_exist_ok=True)
     shutil.rmtree(root / "reports", ignore_errors=True)
     return root
 
@@ -54,6 +55,10 @@ def test_every_notebook_becomes_a_page_as_if_it_were_alone(repository: Path) -> 
     assert "open_report" not in html
     assert "requests/s" in html
     assert html.count("<svg ") >= 2
+    assert 'href="methodology.html"' in html
+    methodology = written["methodology.html"].decode()
+    assert methodology.count("<h1") == 1
+    assert "What a verdict means" in methodology and "<td>tie</td>" in methodology
     for name in NAMES:
         assert str(repository).encode() not in written[f"{name}.ipynb"]
         notebook = nbformat.reads(written[f"{name}.ipynb"].decode(), as_version=4)

@@ -1,0 +1,41 @@
+"""What a difference is called, and how many more rounds a tie would take."""
+
+import math
+
+from inferlab.analyze.statistics import PairedRatio, rounds_needed, rounds_until_narrow
+
+POWER = 0.8
+"""Power at which more rounds would separate the difference that was seen."""
+
+
+def noise_floor(twin: PairedRatio) -> float:
+    """The largest deviation from a ratio of one that the A/A twin's interval still holds, as a log ratio."""
+    deviations = [abs(math.log(bound)) for bound in (twin.low, twin.high, twin.median) if bound > 0]
+    return max(deviations) if len(deviations) == 3 else math.nan
+
+
+def verdict_of(ratio: float, p_adjusted: float, floor: float, *, higher_is_better: bool, alpha: float) -> str:
+    """`better` or `worse` where Holm's p is below `alpha` and the ratio lies beyond the noise floor, else `tie`."""
+    log_ratio = math.log(ratio)
+    if abs(log_ratio) <= floor or not p_adjusted < alpha:
+        return "tie"
+    return "better" if (log_ratio > 0) == higher_is_better else "worse"
+
+
+def more_rounds(found: PairedRatio, twin: PairedRatio | None, alpha_of_step: float, confidence: float) -> int | None:
+    """Further rounds at which a difference as seen is significant at POWER and beyond the noise floor of a twin.
+
+    Rounds that follow count for as many independent ones as those so far. None where no number of rounds does it: there
+    is no difference, or the twin's own is as large.
+    """
+    difference = abs(found.log_mean)
+    needed = rounds_needed(difference, found.log_sd, alpha_of_step, POWER)
+    if needed is None:
+        return None
+    if twin is not None:
+        twins_own = max(abs(twin.log_mean), abs(math.log(twin.median)))
+        for_floor = rounds_until_narrow(twin.log_sd, difference - twins_own, confidence)
+        if for_floor is None:
+            return None
+        needed = max(needed, for_floor)
+    return max(math.ceil(needed * found.rounds / found.effective_rounds) - found.rounds, 1)
