@@ -82,8 +82,8 @@ def claim_table(report: Report) -> Fragment:
         paragraph(
             f"Of {len(checks)} differences are significant: {counts}. With n = {needed} all "
             f"{'are' if len(largest) == len(checks) else 'are that ever will be'}. Each row is one set-up on one "
-            "machine, measured once as far as the paper says: what another day, another instance or another process start "
-            "would change is in no standard deviation of the paper, and so in no test on this page."
+            "machine, measured once as far as the paper says: what another day, another instance or another process "
+            "start would change is in no standard deviation of the paper, and so in no test on this page."
         ),
     ]
     return Fragment("".join(parts))

@@ -92,7 +92,8 @@ class Batcher:
         self.max_batch_size = max_batch_size
         self.queue_limit = queue_limit
         self._runners = tuple(runners)
-        self._largest = 1 if batching == "none" else max_batch_size
+        self._one_by_one = batching == "none"
+        self._largest = 1 if self._one_by_one else max_batch_size
         self._waiting: deque[_Request] = deque()
         self._waiting_items = 0
         self._running: dict[Runner, _Running] = {}
@@ -157,21 +158,28 @@ class Batcher:
     def wait_s(self, items: int = 1) -> float:
         """How long until so many items that came now would be answered, as far as batches so far tell.
 
-        Runners are given batches of the largest size in turn, and one is given as soon as any runner is free.
+        Idle runners share what waits; busy ones are given batches of the largest size in turn, as soon as any is free.
         """
         batch_s = self._forecast.batch_s
-        ahead, last = divmod(self._waiting_items + items - 1, self._largest)
-        work_s = ahead * batch_s(self._largest)
+        together = self._waiting_items + items
+        if self._one_by_one:
+            ahead, last = len(self._waiting), items
+            largest = -(-self._waiting_items // ahead) if ahead else 1
+        elif self._idle and together <= len(self._idle) * self._largest:
+            return batch_s(-(-together // len(self._idle)))
+        else:
+            ahead, last, largest = (together - 1) // self._largest, (together - 1) % self._largest + 1, self._largest
+        work_s = ahead * batch_s(largest)
         if not self._idle:
             now_s = clock()
             work_s += sum(max(one.taken_s + batch_s(one.items) - now_s, 0.0) for one in self._running.values())
-        return work_s / max(len(self._up), 1) + batch_s(last + 1)
+        return work_s / max(len(self._up), 1) + batch_s(last)
 
     def admit(self, items: int = 1, timeout_s: float = FOREVER) -> None:
         """Raise what `submit` would where requests of so many items and of this timeout would not be taken.
 
-        These are ClosedError and QueueFullError. Where nothing waits, requests are taken whatever the forecast is: else
-        nothing would correct it.
+        These are ClosedError and QueueFullError. Where nothing waits, or a runner for each that does and this one is
+        idle, requests are taken whatever the forecast is: else nothing would correct it.
         """
         if not self._open:
             raise ClosedError("the server is shutting down" if self._closed else "the model is being loaded")
@@ -179,20 +187,27 @@ class Batcher:
             return
         if self.queue_limit is not None and self._waiting_items + items > self.queue_limit:
             raise QueueFullError(f"{self._waiting_items} items wait already", self.wait_s())
-        if timeout_s < self._longest_wait_s:
+        if timeout_s < self._longest_wait_s and len(self._waiting) >= len(self._idle):
             late_s = self.wait_s(items) + self._forecast.allowance_s() - timeout_s
             if late_s > 0:
                 waiting = f"{self._waiting_items} items wait already, which take longer than the request's deadline"
                 raise QueueFullError(waiting, late_s)
 
     def submit(
-        self, inputs: Tensors, deadline_s: float = FOREVER, gone: Callable[[], bool] | None = None
+        self,
+        inputs: Tensors,
+        deadline_s: float = FOREVER,
+        gone: Callable[[], bool] | None = None,
+        *,
+        admitted: bool = False,
     ) -> asyncio.Future[Answer]:
         """A future of the answer to one request: tensors by name, all with the same first dimension.
 
-        `deadline_s` is on time.monotonic; `gone` is asked before the request is run. Cancelling the future before its
-        batch starts takes the request out of the queue. Raises BatchTooLargeError, ClosedError, QueueFullError and
-        DeadlineError; the future raises DeadlineError, GoneError, InferenceError and ReplicaLostError.
+        `deadline_s` is on time.monotonic; `gone` is asked before the request is run; `admitted` ones were asked for by
+        `admit` in this turn of the loop, together with others that shall be taken with them. Cancelling the future
+        before its batch starts takes the request out of the queue. Raises BatchTooLargeError, ClosedError,
+        QueueFullError and DeadlineError; the future raises DeadlineError, GoneError, InferenceError and
+        ReplicaLostError.
         """
         items = len(next(iter(inputs.values())))
         if items > self.max_batch_size:
@@ -200,7 +215,8 @@ class Batcher:
         now_s = clock()
         if deadline_s <= now_s:
             raise DeadlineError("the deadline has passed")
-        self.admit(items, deadline_s - now_s)
+        if not admitted:
+            self.admit(items, deadline_s - now_s)
         must_wait = not self._idle and deadline_s - now_s < self._longest_wait_s
         forecast_s = now_s + self.wait_s(items) if must_wait else 0.0
         answer = self._loop.create_future()
@@ -301,7 +317,7 @@ class Batcher:
             else:
                 batch.append(request)
                 room -= request.items
-                if self._largest == 1:
+                if self._one_by_one:
                     break
         if refused and not batch:
             self._forecast.doubt(items)

@@ -41,20 +41,22 @@ class Deployment:
     prepare: Callable[[], None] | None = None
     """Called in a thread before the replicas load."""
 
-    def answer(self, inputs: Tensors, deadline_s: float, gone: Callable[[], bool] | None) -> Awaitable[Answer]:
+    def answer(
+        self, inputs: Tensors, deadline_s: float, gone: Callable[[], bool] | None, *, admitted: bool = False
+    ) -> Awaitable[Answer]:
         """The answer to one request, from the cache where the deployment has one; else as Batcher.submit."""
         if self.cache is None:
-            return self.batcher.submit(inputs, deadline_s, gone)
-        return self._cached(self.cache, inputs, deadline_s, gone)
+            return self.batcher.submit(inputs, deadline_s, gone, admitted=admitted)
+        return self._cached(self.cache, inputs, deadline_s, gone, admitted)
 
     async def _cached(
-        self, cache: ResponseCache, inputs: Tensors, deadline_s: float, gone: Callable[[], bool] | None
+        self, cache: ResponseCache, inputs: Tensors, deadline_s: float, gone: Callable[[], bool] | None, admitted: bool
     ) -> Answer:
         key = key_of(inputs)
         found = cache.find(key)
         if found is not None:
             return Answer(found, FROM_CACHE)
-        answer = await self.batcher.submit(inputs, deadline_s, gone)
+        answer = await self.batcher.submit(inputs, deadline_s, gone, admitted=admitted)
         cache.keep(key, answer.outputs)
         return answer
 

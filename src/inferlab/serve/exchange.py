@@ -107,7 +107,7 @@ async def _all(
     """The answers to all rows. Raises what the first one raises that fails, once all are over."""
 
     async def one(inputs: Tensors) -> Answer:
-        return await deployment.answer(inputs, deadline_s, gone)
+        return await deployment.answer(inputs, deadline_s, gone, admitted=True)
 
     deployment.batcher.admit(len(rows), deadline_s - clock())  # all or none
     found = await asyncio.gather(*map(one, rows), return_exceptions=True)

@@ -100,13 +100,16 @@ class _Build:
         """Run jobs on these cores until there are none left, or one has failed."""
         os.sched_setaffinity(0, cores)  # of this thread, and so of what it starts
         while (job := self._next()) is not None:
-            code = _dvc(self._root, job.stages, self._running)
-            with self._changed:
-                if code != 0:
-                    self.failed.append(job.model)
-                elif job.prepares:
-                    self._prepared.add(job.model)
-                self._changed.notify_all()
+            code = 1
+            try:
+                code = _dvc(self._root, job.stages, self._running)
+            finally:  # whatever went wrong, the other lanes must not wait for this one
+                with self._changed:
+                    if code != 0:
+                        self.failed.append(job.model)
+                    elif job.prepares:
+                        self._prepared.add(job.model)
+                    self._changed.notify_all()
 
     def _next(self) -> Job | None:
         """The first job that need not wait, once there is one; None where all are begun or the build ends."""
@@ -145,7 +148,13 @@ def _dvc(root: Path, stages: Sequence[str], running: list[subprocess.Popen[str]]
     command = [str(Path(sys.executable).with_name("dvc")), "--wait-for-lock", "repro", "--single-item", *stages]
     environment = {**os.environ, LANE: str(os.getpid())}
     with subprocess.Popen(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as process:
         running.append(process)
         assert process.stdout is not None

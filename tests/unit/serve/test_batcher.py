@@ -458,6 +458,53 @@ def test_a_request_that_what_waits_would_make_late_is_refused_before_it_waits() 
     by_hand(use, queue_limit=8)
 
 
+def test_no_request_is_refused_for_which_a_runner_is_idle() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        first = [batcher.submit(payload(0)) for _ in range(3)]
+        await turn()
+        for hand in hands:
+            hand.finish(infer_s=10.0)
+        await asyncio.gather(*first)
+        futures = [batcher.submit(payload(value), time.monotonic() + 11.0) for value in range(3)]
+        await turn()
+        assert [hand.batches[1:] for hand in hands] == [[[0]], [[1]], [[2]]]
+        for hand in hands:
+            hand.finish()
+        await asyncio.gather(*futures)
+
+    by_hand(use, runners=3)
+
+
+def test_requests_that_run_one_by_one_are_forecast_as_runs_and_not_as_items() -> None:
+    async def use(batcher: Batcher) -> None:
+        await batcher.submit(payload(0, 4))  # a run of four items takes 50 ms
+        running = batcher.submit(payload(1, 4))
+        await asyncio.sleep(0.01)
+        waiting = [batcher.submit(payload(2, 4), time.monotonic() + 5.0) for _ in range(3)]
+        assert batcher.wait_s(4) < 5 * 0.1  # and not 13 of them
+        await asyncio.gather(running, *waiting)
+
+    run(FakeSession(delay_s=0.05), use, batching="none")
+
+
+def test_requests_that_were_admitted_together_are_all_taken() -> None:
+    async def use(batcher: Batcher, hands: list[ByHand]) -> None:
+        first = batcher.submit(payload(0))
+        await turn()
+        hands[0].finish(infer_s=10.0)
+        await first
+        batcher.admit(6, timeout_s=15.0)
+        futures = [batcher.submit(payload(value), time.monotonic() + 15.0, admitted=True) for value in range(6)]
+        await turn()
+        hands[0].finish(infer_s=0.01)
+        await turn()
+        hands[0].finish(infer_s=0.01)
+        await asyncio.gather(*futures)
+        assert hands[0].batches == [[0], [0, 1, 2, 3], [4, 5]]
+
+    by_hand(use)
+
+
 def test_forecasts_that_were_too_early_leave_more_time() -> None:
     async def use(batcher: Batcher, hands: list[ByHand]) -> None:
         first = batcher.submit(payload(0))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from inferlab.serve.forecast import SHARE_OF_LAST, Forecast
+from inferlab.serve import forecast as forecast_module
+from inferlab.serve.forecast import FORGOTTEN_AFTER_BATCHES, SHARE_OF_LAST, Forecast
 
 
 def test_a_batch_takes_as_long_as_those_of_its_size_class_did() -> None:
@@ -57,8 +58,22 @@ def test_the_allowance_covers_nearly_all_errors_of_a_constant_spread() -> None:
     assert 0.97 < np.mean(covered[100:]) < 0.9999
 
 
-def test_answers_that_come_early_allow_for_nothing() -> None:
+def test_answers_that_all_come_early_are_expected_early() -> None:
     forecast = Forecast()
-    for _ in range(50):
+    for _ in range(100):
         forecast.was_off(-0.5)
-    assert forecast.allowance_s() == 0.0
+    assert forecast.allowance_s() == pytest.approx(-0.5, abs=0.01)
+
+
+def test_a_class_of_which_none_ran_for_long_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(forecast_module, "clock", lambda: now_s)
+    forecast = Forecast()
+    forecast.ran(8, 3.0)
+    forecast.ran(4, 0.01)
+    assert forecast.batch_s(8) == 3.0
+    now_s += 3.0 * FORGOTTEN_AFTER_BATCHES - 0.1
+    assert forecast.batch_s(8) == 3.0
+    now_s += 0.2
+    assert forecast.batch_s(8) == 0.01
+    assert forecast.batch_s(4) == 0.01  # there is nothing else to go by

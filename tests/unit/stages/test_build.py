@@ -3,6 +3,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from inferlab.machine import describe_machine, physical_cores
 from inferlab.measure.exclusive import LANE, exclusive
 from inferlab.params import Params, load_params
 from inferlab.records import Accelerator
+from inferlab.stages import build
 from inferlab.stages.build import Job, jobs_of, lanes_of, run
 
 pytestmark = pytest.mark.timeout(120)
@@ -127,6 +129,33 @@ def test_a_probe_that_fails_ends_the_build(repository: Path, params: Params) -> 
 def test_a_model_that_fails_is_named(repository: Path, params: Params) -> None:
     (repository / "fails").touch()
     with pytest.raises(InferlabError, match="building second failed"):
+        run(params, repository)
+
+
+@two_cores
+def test_what_a_stage_prints_is_passed_on_whatever_it_is(
+    repository: Path, params: Params, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = SAID.replace("stage, model = ", 'sys.stdout.buffer.write(b"\\xff\\n")\nstage, model = ')
+    (repository / "said.py").write_text(said)
+    run(params, repository)
+    assert "\N{REPLACEMENT CHARACTER}" in capfd.readouterr().out
+    assert (repository / "second").read_text().count("\n") == 4
+
+
+@two_cores
+def test_a_lane_that_breaks_ends_the_others(repository: Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(root: Path, stages: list[str], running: list[object]) -> int:
+        if stages == ["probe"]:
+            return 0
+        if stages == ["prepare@first"]:
+            time.sleep(0.2)
+            raise OSError("no process is left")
+        return 0
+
+    monkeypatch.setattr(build, "_dvc", broken)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with pytest.raises(InferlabError, match="building first failed"):
         run(params, repository)
 
 
