@@ -29,7 +29,7 @@ def _plain(value: Any) -> Any:
 def _text(found: Comparisons) -> str:
     width = max(len("configuration"), *(len(one.configuration) for one in found.comparisons))
     lines = [f"{'configuration':{width}}  {'ratio':>7}  {'interval':>17}  {'Holm p':>8}  verdict"]
-    lines += [_line(one, width) for one in found.comparisons]
+    lines += [_line(one, width, found.twin) for one in found.comparisons]
     better = "higher" if found.higher_is_better else "lower"
     floor = "no A/A twin" if found.noise_floor is None else f"noise floor of the A/A twin ×{found.noise_floor:.4f}"
     lines += [
@@ -42,11 +42,12 @@ def _text(found: Comparisons) -> str:
     return "\n".join(lines)
 
 
-def _line(one: Comparison, width: int) -> str:
-    verdict = one.verdict or "too few rounds in common"
+def _line(one: Comparison, width: int, twin: str | None) -> str:
+    verdict = one.verdict or ("the A/A twin" if one.configuration == twin else "too few rounds in common")
     if one.verdict == "tie":
         more = "no number of rounds" if one.rounds_needed is None else f"{one.rounds_needed:,} more rounds"
         verdict = f"tie ({more} would separate it)"
     interval = f"{one.ratio_low:.4f} to {one.ratio_high:.4f}"
     p_adjusted = "< 0.0001" if one.p_adjusted < 0.0001 else f"{one.p_adjusted:.4f}"
+    p_adjusted = "–" if math.isnan(one.p_adjusted) else p_adjusted
     return f"{one.configuration:{width}}  {one.ratio:7.4f}  {interval:>17}  {p_adjusted:>8}  {verdict}"

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from pandas import Series
 
-FEWEST_ROUNDS = 5
+FEWEST_ROUNDS = 6
 """Fewer tell nothing of it, and t intervals are wide for other reasons; rounds then count as independent."""
 COEFFICIENTS = np.linspace(0.0, 0.9, 19)
 INDEPENDENT_BEFORE = 0.5
@@ -88,7 +88,7 @@ def effective_rounds(rounds: int, coefficient: float) -> float:
 
     n^2 / sum over i, j of rho^|i - j| (Bayley and Hammersley, J. R. Stat. Soc. Suppl. 8, 1946).
     """
-    return rounds**2 / float(_correlations(rounds, coefficient).sum()) if rounds else 0.0
+    return rounds**2 / _sum_of_correlations(rounds, coefficient) if rounds else 0.0
 
 
 def _without_means(logs: np.ndarray) -> np.ndarray:
@@ -101,21 +101,23 @@ def _without_means(logs: np.ndarray) -> np.ndarray:
     return residuals
 
 
-def _correlations(rounds: int, coefficient: float) -> np.ndarray:
-    places = np.arange(rounds)
-    correlations: np.ndarray = np.power(coefficient, np.abs(places[:, None] - places[None, :]))
-    return correlations
+def _sum_of_correlations(rounds: int, coefficient: float) -> float:
+    """Of all pairs of rounds, each with itself among them."""
+    apart = np.arange(1, rounds)
+    return rounds + 2 * float(((rounds - apart) * coefficient**apart).sum())
 
 
 @lru_cache(maxsize=64)
 def _expected(rounds: int) -> np.ndarray:
     """Of each coefficient, the expected products of neighbours over the expected squares, both of centred rounds.
 
-    With the covariance S and the centring matrix M these are tr(L M S M) and tr(M S M), L summing neighbours.
+    Rounds i and j without the mean have the covariance S_ij - (r_i + r_j) / n + s / n^2, where S is the covariance with
+    it, r its row sums and s the sum of all.
     """
-    centre = np.eye(rounds) - 1 / rounds
     ratios = np.empty(COEFFICIENTS.size)
     for place, coefficient in enumerate(COEFFICIENTS.tolist()):
-        covariance = centre @ _correlations(rounds, coefficient) @ centre
-        ratios[place] = np.trace(covariance, offset=1) / np.trace(covariance)
+        whole = _sum_of_correlations(rounds, coefficient)
+        of_an_end = float((coefficient ** np.arange(rounds)).sum())
+        neighbours = (rounds - 1) * (coefficient + whole / rounds**2) - 2 * (whole - of_an_end) / rounds
+        ratios[place] = neighbours / (rounds - whole / rounds)
     return ratios

@@ -1,6 +1,7 @@
 """Any table of rounds compared with a baseline: the statistics of the pipeline, for measurements made elsewhere."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("configuration", "round", "value")
-READERS = {".csv": "read_csv", ".parquet": "read_parquet"}
+KINDS = (".csv", ".parquet")
+NO_VALUE = ["", "NA", "N/A", "NaN", "nan", "null", "None"]
 FEWEST_ROUNDS = 2
 LARGEST = 1e300
 """Larger numbers are none."""
@@ -49,6 +51,7 @@ class Comparisons:
     """
 
     baseline: str
+    twin: str | None
     higher_is_better: bool
     confidence: float
     rounds: int
@@ -64,27 +67,20 @@ def read_blocks(path: Path) -> "pd.DataFrame":
     Raises UserError naming what is wrong with the file: its kind, a missing column, a value that is no positive number,
     a round that a configuration has twice.
     """
-    import pandas as pd
-
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(f"--blocks {path}: unknown kind of file {path.suffix!r}; known: {', '.join(READERS)}")
-    try:
-        frame: pd.DataFrame = getattr(pd, reader)(path)
-    except FileNotFoundError:
-        raise UserError(f"--blocks {path}: there is no such file") from None
-    except (OSError, ValueError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
-        raise UserError(f"--blocks {path}: cannot be read: {error}") from None
+    frame = _read(path)
     for column in COLUMNS:
         if column not in frame.columns:
             near = near_match(column, map(str, frame.columns))
             hint = f"; is it {near!r}?" if near else ""
             raise UserError(f"--blocks {path}: there is no column {column!r}{hint}; needed: {', '.join(COLUMNS)}")
-    frame = frame.loc[frame["value"].notna(), list(COLUMNS)].astype({"configuration": str})
+    frame = frame.reset_index(drop=True)
+    frame = frame.loc[frame["value"].notna(), list(COLUMNS)]
     if frame.empty:
         raise UserError(f"--blocks {path}: it has no rows with a value")
-    frame["round"] = _numbers(frame, "round", path)
-    frame["value"] = _numbers(frame, "value", path)
+    nameless = frame["configuration"].isna() | (frame["configuration"].astype(str) == "")
+    _refuse(frame, nameless, path, "configuration must have a name")
+    numbers = {column: _numbers(frame, column, path) for column in ("round", "value")}
+    frame = frame.assign(configuration=frame["configuration"].astype(str), **numbers)
     _refuse(frame, ~(frame["value"] > 0), path, "value must be above 0")
     _refuse(frame, frame.duplicated(["configuration", "round"]), path, "the configuration has this round twice")
     return frame
@@ -95,9 +91,9 @@ def compare(
 ) -> Comparisons:
     """Every configuration over `baseline`; `blocks` as `read_blocks` gives them.
 
-    The twin is the baseline measured twice (A/A): it is compared like the others, and no difference that its interval
-    holds is called one. Raises UnknownNameError for a baseline or twin that is no configuration, and UserError where
-    there is nothing to compare.
+    The twin is the baseline measured twice (A/A): no difference that the interval of its ratio holds is called one, and
+    it gets no verdict itself. Raises UnknownNameError for a baseline or twin that is no configuration, and UserError
+    where there is nothing to compare.
     """
     values = blocks.pivot(index="round", columns="configuration", values="value").sort_index()
     names = list(dict.fromkeys(blocks["configuration"]))
@@ -115,8 +111,11 @@ def compare(
     if most.rounds < FEWEST_ROUNDS:
         raise UserError(f"--baseline {baseline}: no configuration has {FEWEST_ROUNDS} rounds in common with it")
     of_twin = None if twin is None else ratios[others.index(twin)]
+    if of_twin is not None and of_twin.rounds < FEWEST_ROUNDS:
+        raise UserError(f"--twin {twin}: it has fewer than {FEWEST_ROUNDS} rounds in common with {baseline}")
     return Comparisons(
         baseline=baseline,
+        twin=twin,
         higher_is_better=higher_is_better,
         confidence=confidence,
         rounds=most.rounds,
@@ -140,26 +139,30 @@ def ratios_to_first(logs: np.ndarray, confidence: float) -> tuple[Autocorrelatio
 def verdicts(
     ratios: list[PairedRatio], twin: PairedRatio | None, higher_is_better: bool, confidence: float
 ) -> list[tuple[float, str]]:
-    """Holm's p and the verdict of each ratio; no verdict where there are too few rounds in common."""
-    adjusted = holm([ratio.p_value for ratio in ratios]).tolist()
+    """Holm's p and the verdict of each ratio; none for the twin, nor where there are too few rounds in common."""
+    compared = [ratio.p_value if ratio is not twin else math.nan for ratio in ratios]
     floor = 0.0 if twin is None else noise_floor(twin)
 
     def judge(ratio: PairedRatio, p_adjusted: float) -> str:
-        if ratio.rounds < FEWEST_ROUNDS:
+        if math.isnan(p_adjusted):
             return ""
-        return verdict_of(ratio.ratio, p_adjusted, floor, higher_is_better=higher_is_better, alpha=1 - confidence)
+        return verdict_of(ratio.log_mean, p_adjusted, floor, higher_is_better=higher_is_better, alpha=1 - confidence)
 
-    return [(p_adjusted, judge(ratio, p_adjusted)) for ratio, p_adjusted in zip(ratios, adjusted, strict=True)]
+    return [
+        (p_adjusted, judge(ratio, p_adjusted))
+        for ratio, p_adjusted in zip(ratios, holm(compared).tolist(), strict=True)
+    ]
 
 
 def _comparisons(
     names: list[str], ratios: list[PairedRatio], twin: PairedRatio | None, higher_is_better: bool, confidence: float
 ) -> list[Comparison]:
     judged = verdicts(ratios, twin, higher_is_better, confidence)
-    alpha_of_step = (1 - confidence) / max(sum(verdict == "tie" for _, verdict in judged), 1)
+    alpha = 1 - confidence
+    alpha_of_step = alpha / max(sum(p_adjusted >= alpha for p_adjusted, _ in judged), 1)
 
     def needed(ratio: PairedRatio, verdict: str) -> int | None:
-        return more_rounds(ratio, twin, alpha_of_step, confidence) if verdict == "tie" and ratio is not twin else None
+        return more_rounds(ratio, twin, alpha_of_step, confidence) if verdict == "tie" else None
 
     return [
         Comparison(
@@ -177,9 +180,40 @@ def _comparisons(
     ]
 
 
+def _read(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise UserError(f"--blocks {path}: unknown kind of file {path.suffix!r}; known: {', '.join(KINDS)}")
+    if not path.is_file():
+        raise UserError(f"--blocks {path}: there is no such file")
+    try:
+        if kind == ".parquet":
+            return pd.read_parquet(path)
+        with warnings.catch_warnings():
+            # Lines with more fields than the header has names: which of them is the value, nobody knows.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path,
+                index_col=False,
+                dtype={"configuration": str},  # 007 and 1.10 are names
+                keep_default_na=False,
+                na_values={"value": NO_VALUE},
+            )
+    except (
+        OSError,
+        ValueError,
+        pd.errors.ParserWarning,
+    ) as error:  # pandas' and pyarrow's other errors are ValueErrors
+        raise UserError(f"--blocks {path}: cannot be read: {error}") from None
+
+
 def _numbers(frame: "pd.DataFrame", column: str, path: Path) -> "pd.Series[float]":
     import pandas as pd
 
+    if pd.api.types.is_datetime64_any_dtype(frame[column]) or pd.api.types.is_timedelta64_dtype(frame[column]):
+        raise UserError(f"--blocks {path}: column {column!r} holds times; it must hold numbers")
     numbers = pd.to_numeric(frame[column], errors="coerce").astype(float)
     _refuse(frame, ~numbers.between(-LARGEST, LARGEST), path, f"{column} must be a number")
     return numbers
@@ -189,5 +223,5 @@ def _refuse(frame: "pd.DataFrame", wrong: "pd.Series[bool]", path: Path, why: st
     """Raise UserError with the first row that is wrong."""
     if wrong.any():
         place = int(np.flatnonzero(wrong.to_numpy())[0])
-        row = ", ".join(f"{name} {frame[name].iloc[place]!r}" for name in COLUMNS)
+        row = ", ".join(f"{name} {str(frame[name].iloc[place])!r}" for name in COLUMNS)
         raise UserError(f"--blocks {path}: row {frame.index[place] + 1} ({row}): {why}")

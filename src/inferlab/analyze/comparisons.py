@@ -231,7 +231,7 @@ def _verdict(line: dict[Any, Any], confidence: float, alpha_of_step: float) -> t
     if math.isnan(line["p_adjusted"]):
         return "", None, "no verdict: fewer than two rounds in common with the reference"
     verdict = verdict_of(
-        line["ratio"],
+        line[FOUND].log_mean,
         line["p_adjusted"],
         line["noise_floor"],
         higher_is_better=line["better"] == "higher",
@@ -239,6 +239,6 @@ def _verdict(line: dict[Any, Any], confidence: float, alpha_of_step: float) -> t
     )
     if verdict != "tie":
         return verdict, None, ""
-    is_inside = abs(math.log(line["ratio"])) <= line["noise_floor"]
+    is_inside = abs(line[FOUND].log_mean) <= line["noise_floor"]
     note = "inside the noise floor" if is_inside else "not separable with these rounds"
     return verdict, more_rounds(line[FOUND], line[TWIN], alpha_of_step, confidence), note

@@ -151,13 +151,13 @@ def _ratio_of(
     low = high = p_value = NAN
     if logs.size > 1:
         half = _half_width(1 - confidence, errors, degrees, weights)
-        low, high = math.exp(mean - half), math.exp(mean + half)
+        low, high = _factor(mean - half), _factor(mean + half)
         p_value = _tails(abs(mean), errors, degrees, weights)
     return PairedRatio(
-        ratio=math.exp(mean),
+        ratio=_factor(mean),
         low=low,
         high=high,
-        median=float(np.exp(np.median(logs))),
+        median=_factor(float(np.median(logs))),
         log_mean=mean,
         log_sd=float(logs.std(ddof=1)) if logs.size > 1 else NAN,
         p_value=p_value,
@@ -170,9 +170,15 @@ def _tails(distance: float, errors: np.ndarray, degrees: np.ndarray, weights: np
     """Probability of a mean so far from its true value, to either side: a mixture of scaled t distributions."""
     from scipy.special import stdtr
 
-    if not errors.any():
-        return 1.0 if distance == 0.0 else 0.0
-    return 2 * float(weights @ stdtr(degrees, -distance / errors))
+    sure = errors == 0.0
+    tails = 2 * stdtr(degrees, -distance / np.where(sure, 1.0, errors))
+    return float(weights @ np.where(sure, float(distance == 0.0), tails))
+
+
+def _factor(log_ratio: float) -> float:
+    """The ratio; infinite or 0 beyond what floating point has."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.exp(log_ratio))
 
 
 def _half_width(alpha: float, errors: np.ndarray, degrees: np.ndarray, weights: np.ndarray) -> float:

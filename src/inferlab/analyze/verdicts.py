@@ -9,14 +9,13 @@ POWER = 0.8
 
 
 def noise_floor(twin: PairedRatio) -> float:
-    """The largest deviation from a ratio of one that the A/A twin's interval still holds, as a log ratio."""
-    deviations = [abs(math.log(bound)) for bound in (twin.low, twin.high, twin.median) if bound > 0]
-    return max(deviations) if len(deviations) == 3 else math.nan
+    """The largest deviation from a ratio of one that the A/A twin's interval still holds, as a log ratio; else NaN."""
+    bounds = (twin.low, twin.high, twin.median)
+    return max(abs(math.log(bound)) for bound in bounds) if all(bound > 0 for bound in bounds) else math.nan
 
 
-def verdict_of(ratio: float, p_adjusted: float, floor: float, *, higher_is_better: bool, alpha: float) -> str:
+def verdict_of(log_ratio: float, p_adjusted: float, floor: float, *, higher_is_better: bool, alpha: float) -> str:
     """`better` or `worse` where Holm's p is below `alpha` and the ratio lies beyond the noise floor, else `tie`."""
-    log_ratio = math.log(ratio)
     if abs(log_ratio) <= floor or not p_adjusted < alpha:
         return "tie"
     return "better" if (log_ratio > 0) == higher_is_better else "worse"

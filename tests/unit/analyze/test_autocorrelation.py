@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from inferlab.analyze.autocorrelation import (
+    COEFFICIENTS,
     INDEPENDENT,
+    _expected,
     autocorrelation_of,
     effective_rounds,
     pooled_autocorrelation,
@@ -63,7 +65,7 @@ def test_one_configuration_that_scatters_is_not_many_witnesses() -> None:
     assert len(pooled_autocorrelation(wild).weights) > len(pooled_autocorrelation(logs).weights)
 
 
-@pytest.mark.parametrize("shape", [(4, 8), (10, 1), (0, 8)])
+@pytest.mark.parametrize("shape", [(5, 8), (10, 1), (0, 8)])
 def test_too_little_to_tell_counts_as_independent(shape: tuple[int, int]) -> None:
     assert pooled_autocorrelation(np.random.default_rng(0).normal(size=shape)) == INDEPENDENT
 
@@ -94,3 +96,14 @@ def test_effective_rounds_by_hand_and_by_simulation() -> None:
     assert effective_rounds(2, 0.5) == pytest.approx(4 / 3)  # 2^2 / (1 + 0.5 + 0.5 + 1)
     means = study(0.6, 10, configurations=40_000).mean(axis=0)
     assert 0.03**2 / means.var() == pytest.approx(effective_rounds(10, 0.6), rel=0.05)
+
+
+@pytest.mark.parametrize("rounds", [6, 11])
+def test_expected_ratios_are_those_of_the_matrices(rounds: int) -> None:
+    centre = np.eye(rounds) - 1 / rounds
+    places = np.arange(rounds)
+    expected = []
+    for coefficient in COEFFICIENTS:
+        covariance = centre @ coefficient ** np.abs(places[:, None] - places[None, :]) @ centre
+        expected.append(np.trace(covariance, offset=1) / np.trace(covariance))
+    assert _expected(rounds) == pytest.approx(np.array(expected))

@@ -64,7 +64,8 @@ def test_no_difference_that_the_twin_shows_is_called_one() -> None:
     assert without.comparisons[1].verdict == "worse"
     found = compare(frame, "base", higher_is_better=False, confidence=0.95, twin="again")
     assert found.noise_floor is not None and found.noise_floor > 1.06
-    assert [one.verdict for one in found.comparisons] == ["tie", "tie"]
+    assert [one.verdict for one in found.comparisons] == ["", "tie"]
+    assert found.comparisons[1].p_adjusted == found.comparisons[1].p_value  # the twin is no comparison
 
 
 def test_only_common_rounds_count_and_one_is_too_few_for_a_verdict() -> None:
@@ -104,6 +105,59 @@ def test_wrong_names(baseline: str, twin: str | None, text: str) -> None:
         compare(blocks({"base": 1.0, "other": 1.0}), baseline, higher_is_better=False, confidence=0.95, twin=twin)
 
 
+def test_a_twin_without_common_rounds_is_no_floor() -> None:
+    frame = blocks({"base": 1.0, "again": 1.0, "other": 1.1})
+    with pytest.raises(UserError, match="--twin again: it has fewer than 2 rounds in common with base"):
+        compare(
+            frame[(frame["configuration"] != "again") | (frame["round"] == 3)],
+            "base",
+            higher_is_better=False,
+            confidence=0.95,
+            twin="again",
+        )
+
+
+@pytest.mark.parametrize("rounds", [2, 4, 6, 10])
+def test_a_constant_ratio_among_others_is_sure_or_as_sure_as_they_are(rounds: int) -> None:
+    frame = blocks({"base": 1.0, "b": 1.0, "c": 1.1, "d": 1.2, "e": 1.3}, rounds=rounds)
+    base = frame[frame["configuration"] == "base"]
+    same = base.assign(configuration="same")
+    double = base.assign(configuration="double", value=2 * base["value"])
+    found = compare(pd.concat([frame, same, double]), "base", higher_is_better=False, confidence=0.95)
+    by_name = {one.configuration: one for one in found.comparisons}
+    assert (by_name["same"].verdict, by_name["same"].p_adjusted) == ("tie", pytest.approx(1.0))
+    assert by_name["double"].verdict == "worse"
+    assert by_name["double"].ratio == pytest.approx(2.0)
+
+
+def test_ratios_beyond_floating_point_are_still_told_apart() -> None:
+    frame = pd.DataFrame(
+        [
+            {"configuration": name, "round": number, "value": value * (1 + 0.01 * number)}
+            for number in range(6)
+            for name, value in (("small", 1e-200), ("large", 1e200), ("same", 1e-200))
+        ]
+    )
+    large, same = compare(frame, "small", higher_is_better=False, confidence=0.95).comparisons
+    assert (large.ratio, large.verdict) == (math.inf, "worse")
+    assert same.verdict == "tie"
+    small, _ = compare(frame, "large", higher_is_better=False, confidence=0.95).comparisons
+    assert (small.ratio, small.verdict) == (0.0, "better")
+
+
+def test_many_rounds_take_no_memory_of_their_square() -> None:
+    rng = np.random.default_rng(0)
+    rounds = 20_000
+    frame = pd.DataFrame(
+        {
+            "configuration": np.repeat(["base", "other"], rounds),
+            "round": np.tile(np.arange(rounds), 2),
+            "value": np.exp(rng.normal(0, 0.03, 2 * rounds)),
+        }
+    )
+    assert compare(frame, "base", higher_is_better=False, confidence=0.95).rounds == rounds
+
+
 def test_nothing_to_compare() -> None:
     with pytest.raises(UserError, match="no other configuration"):
         compare(blocks({"base": 1.0}), "base", higher_is_better=False, confidence=0.95)
@@ -141,6 +195,9 @@ def test_rows_without_a_value_are_rounds_that_were_not_measured(tmp_path: Path) 
         ("configuration,round,value\na,1,2\nb,1,2\na,1,3\n", "row 3 .*has this round twice"),
         ("configuration,round,value\n", "no rows with a value"),
         ("", "cannot be read"),
+        ("configuration,round,value\n,1,2\n", "row 1 .*configuration must have a name"),
+        ("configuration,round,value\na,,2\n", "row 1 .*round must be a number"),
+        ("configuration,round,value\nx,a,1,2\ny,a,2,2\n", "cannot be read"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -150,11 +207,33 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, text: str, message: 
         read_blocks(path)
 
 
+def test_names_are_text_whatever_they_look_like(tmp_path: Path) -> None:
+    path = tmp_path / "blocks.csv"
+    path.write_text("configuration,round,value\n007,1,2\n7,1,2\n1.10,1,2\nNone,1,2\nNA,1,2\n")
+    assert read_blocks(path)["configuration"].tolist() == ["007", "7", "1.10", "None", "NA"]
+
+
+def test_an_index_is_no_row_number_and_times_are_no_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "blocks.parquet"
+    frame = pd.DataFrame({"configuration": ["a", "b"], "round": [1, 1], "value": [1.0, -1.0]}, index=["x", "y"])
+    frame.to_parquet(path)
+    with pytest.raises(
+        UserError, match=r"row 2 \(configuration 'b', round '1.*', value '-1.0'\): value must be above 0"
+    ):
+        read_blocks(path)
+    frame.assign(value=pd.Timestamp(2026, 1, 1)).to_parquet(path)
+    with pytest.raises(UserError, match="column 'value' holds times"):
+        read_blocks(path)
+
+
 def test_files_that_are_none_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown kind of file '.xlsx'; known: .csv, .parquet"):
         read_blocks(tmp_path / "blocks.xlsx")
     with pytest.raises(UserError, match="there is no such file"):
         read_blocks(tmp_path / "blocks.csv")
+    (tmp_path / "folder.parquet").mkdir()
+    with pytest.raises(UserError, match="there is no such file"):
+        read_blocks(tmp_path / "folder.parquet")
     (tmp_path / "blocks.parquet").write_bytes(b"no parquet")
     with pytest.raises(UserError, match="cannot be read"):
         read_blocks(tmp_path / "blocks.parquet")

@@ -35,7 +35,7 @@ def ratio(mean: float, sd: float, rounds: int = 10, effective: float = 10.0) -> 
 def test_a_difference_is_significant_and_beyond_the_floor(
     of: float, p_adjusted: float, floor: float, higher_is_better: bool, verdict: str
 ) -> None:
-    assert verdict_of(of, p_adjusted, floor, higher_is_better=higher_is_better, alpha=0.05) == verdict
+    assert verdict_of(math.log(of), p_adjusted, floor, higher_is_better=higher_is_better, alpha=0.05) == verdict
 
 
 def test_the_floor_is_the_far_end_of_the_twins_interval() -> None:
