@@ -56,12 +56,17 @@ def claim_checks(confidence: float) -> list[ClaimCheck]:
     """Welch's t test of every claim and metric, corrected together (Holm), for each assumed sample size."""
     rows = {(row["path"], row["precision"], row["batching"]): row for row in paper_tables()["configurations"]}
     claims = [(metric, rows[above], rows[below]) for metric in METRICS for above, below in CLAIMS]
-    adjusted = {samples: holm([_welch(*claim, samples) for claim in claims]).tolist() for samples in SAMPLE_SIZES}
+
+    def adjusted_at(samples: int) -> list[float]:
+        found: list[float] = holm([_welch(*claim, samples) for claim in claims]).tolist()
+        return found
+
+    adjusted = {samples: adjusted_at(samples) for samples in SAMPLE_SIZES}
     fewest: dict[int, int] = {}
     for samples in range(2, MOST_SAMPLES + 1):
         if len(fewest) == len(claims):
             break
-        for place, p_value in enumerate(holm([_welch(*claim, samples) for claim in claims]).tolist()):
+        for place, p_value in enumerate(adjusted_at(samples)):
             if p_value < 1 - confidence:
                 fewest.setdefault(place, samples)
     return [

@@ -10,7 +10,7 @@ import numpy as np
 
 from inferlab.analyze.autocorrelation import Autocorrelation, pooled_autocorrelation
 from inferlab.analyze.statistics import PairedRatio, holm, ratios_of
-from inferlab.analyze.verdicts import more_rounds, noise_floor, verdict_of
+from inferlab.analyze.verdicts import alpha_of_step, more_rounds, noise_floor, verdict_of
 from inferlab.errors import UnknownNameError, UserError, near_match
 
 if TYPE_CHECKING:
@@ -158,11 +158,10 @@ def _comparisons(
     names: list[str], ratios: list[PairedRatio], twin: PairedRatio | None, higher_is_better: bool, confidence: float
 ) -> list[Comparison]:
     judged = verdicts(ratios, twin, higher_is_better, confidence)
-    alpha = 1 - confidence
-    alpha_of_step = alpha / max(sum(p_adjusted >= alpha for p_adjusted, _ in judged), 1)
+    alpha = alpha_of_step(np.array([p_adjusted for p_adjusted, _ in judged]), 1 - confidence)
 
     def needed(ratio: PairedRatio, verdict: str) -> int | None:
-        return more_rounds(ratio, twin, alpha_of_step, confidence) if verdict == "tie" else None
+        return more_rounds(ratio, twin, alpha, confidence) if verdict == "tie" else None
 
     return [
         Comparison(

@@ -12,7 +12,7 @@ from inferlab.analyze.autocorrelation import Autocorrelation, autocorrelation_of
 from inferlab.analyze.quality import ORIGINAL
 from inferlab.analyze.rows import Row
 from inferlab.analyze.statistics import NAN, PairedRatio, holm, paired_logs, ratios_of
-from inferlab.analyze.verdicts import more_rounds, noise_floor, verdict_of
+from inferlab.analyze.verdicts import alpha_of_step, more_rounds, noise_floor, verdict_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,17 +214,17 @@ def _judge(family: "pd.DataFrame", confidence: float) -> "pd.DataFrame":
     alpha = 1 - confidence
     distinct = family.drop_duplicates(PAIR)
     distinct = distinct.assign(p_adjusted=holm(distinct["p_value"].to_numpy(dtype=float)))
-    missed = int((distinct["p_adjusted"] >= alpha).sum())
+    of_step = alpha_of_step(distinct["p_adjusted"].to_numpy(), alpha)
     adjusted = distinct.set_index(PAIR)["p_adjusted"]
     family["p_adjusted"] = adjusted.loc[list(family[PAIR].itertuples(index=False, name=None))].to_numpy()
-    judged = [_verdict(line, confidence, alpha / max(missed, 1)) for line in family.to_dict("records")]
+    judged = [_verdict(line, confidence, of_step) for line in family.to_dict("records")]
     family["verdict"] = [verdict for verdict, _, _ in judged]
     family["more_rounds_needed"] = [float(more) if more is not None else NAN for _, more, _ in judged]
     family["note"] = [note for _, _, note in judged]
     return family
 
 
-def _verdict(line: dict[Any, Any], confidence: float, alpha_of_step: float) -> tuple[str, int | None, str]:
+def _verdict(line: dict[Any, Any], confidence: float, alpha: float) -> tuple[str, int | None, str]:
     """Verdict, further rounds that a tie would need, and a note."""
     if math.isnan(line["noise_floor"]):
         return "", None, "no verdict: the study's A/A twin was not measured under this scenario"
@@ -241,4 +241,4 @@ def _verdict(line: dict[Any, Any], confidence: float, alpha_of_step: float) -> t
         return verdict, None, ""
     is_inside = abs(line[FOUND].log_mean) <= line["noise_floor"]
     note = "inside the noise floor" if is_inside else "not separable with these rounds"
-    return verdict, more_rounds(line[FOUND], line[TWIN], alpha_of_step, confidence), note
+    return verdict, more_rounds(line[FOUND], line[TWIN], alpha, confidence), note

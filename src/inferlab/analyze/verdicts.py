@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from inferlab.analyze.statistics import PairedRatio, rounds_needed, rounds_until_narrow
 
 POWER = 0.8
@@ -21,14 +23,19 @@ def verdict_of(log_ratio: float, p_adjusted: float, floor: float, *, higher_is_b
     return "better" if (log_ratio > 0) == higher_is_better else "worse"
 
 
-def more_rounds(found: PairedRatio, twin: PairedRatio | None, alpha_of_step: float, confidence: float) -> int | None:
-    """Further rounds at which a difference as seen is significant at POWER and beyond the noise floor of a twin.
+def alpha_of_step(p_adjusted: np.ndarray, alpha: float) -> float:
+    """The level of Holm's step that the first comparison which is no difference missed; missing p-values are none."""
+    return alpha / max(int((p_adjusted >= alpha).sum()), 1)
+
+
+def more_rounds(found: PairedRatio, twin: PairedRatio | None, alpha: float, confidence: float) -> int | None:
+    """Further rounds at which a difference as seen is significant at `alpha` with POWER and beyond the noise floor.
 
     Rounds that follow count for as many independent ones as those so far. None where no number of rounds does it: there
     is no difference, or the twin's own is as large.
     """
     difference = abs(found.log_mean)
-    needed = rounds_needed(difference, found.log_sd, alpha_of_step, POWER)
+    needed = rounds_needed(difference, found.log_sd, alpha, POWER)
     if needed is None:
         return None
     if twin is not None:

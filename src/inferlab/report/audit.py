@@ -6,7 +6,7 @@ from inferlab.analyze.audit import SAMPLE_SIZES, ClaimCheck, LittleCheck, claim_
 from inferlab.analyze.paper import paper_tables
 from inferlab.report.source import Report
 from inferlab.report.tables import GROUP, STUB, Column, render
-from inferlab.report.text import MISSING, Fragment, heading, number, paragraph, published, with_interval
+from inferlab.report.text import MISSING, Fragment, heading, p_value, paragraph, published, with_interval
 
 PATHS = {"direct": "direct", "fastapi": "FastAPI"}
 PRECISIONS = {"fp32": "", "int8-static": "quantized"}
@@ -107,9 +107,7 @@ def _claim_line(check: ClaimCheck) -> dict[str, Any]:
         "ratio": with_interval(check.ratio, None, None),
         "fewest": MISSING if check.fewest_samples is None else f"{check.fewest_samples:,}",
     }
-    texts = {
-        f"n{samples}": "< 0.0001" if p < 0.0001 else number(p, digits=2) for samples, p in check.p_adjusted.items()
-    }
+    texts = {f"n{samples}": p_value(p) for samples, p in check.p_adjusted.items()}
     return line | texts
 
 

@@ -17,6 +17,7 @@ from inferlab.report.text import (
     metric_label,
     missing,
     number,
+    p_value,
     paragraph,
     scenario_label,
     with_interval,
@@ -129,7 +130,7 @@ def verdict_line(line: dict[Any, Any]) -> dict[str, Any]:
         "ratio": _ratio(line),
         "verdict": VERDICT_TEXT[line["verdict"]] + (f" ({line['note']})" if line["note"] else ""),
         "rounds": f"{number(line['effective_rounds'], digits=2)} of {line['rounds']}",
-        "p": "< 0.0001" if line["p_adjusted"] < 0.0001 else number(line["p_adjusted"], digits=2),
+        "p": p_value(line["p_adjusted"]),
         "floor": factor(line["noise_floor"]),
         "more": MISSING if missing(more) else f"{round(more):,}",
     }

@@ -37,6 +37,11 @@ def number(value: Any, scale: float = 1.0, digits: int = 3) -> str:
     return f"{rounded:,.{max(decimals if abs(rounded) < 10 ** (digits - decimals) else decimals - 1, 0)}f}"
 
 
+def p_value(value: Any) -> str:
+    """A p-value with two significant digits; how small one below 0.0001 is tells nothing."""
+    return "< 0.0001" if not missing(value) and value < 0.0001 else number(value, digits=2)
+
+
 def with_interval(value: Any, low: Any, high: Any, scale: float = 1.0, digits: int = 3) -> str:
     """A value and its interval."""
     if missing(value):
