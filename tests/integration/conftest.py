@@ -44,6 +44,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         profile="tiny",
         optimizations=["original", "quantized", "pruned"],
         targets=["cpu-eager", "cpu-openvino", "inf2-neuronx"],
+        studies=["serving", "optimization", "caching"],
     )
     params["studies"]["caching"]["payloads"]["distinct"] = 20
     # Whether the machine that runs the tests is busy decides nothing here.

@@ -22,6 +22,7 @@ from inferlab.records import (
     PlanRecord,
     QualityRecord,
     StepRecord,
+    digest_of,
 )
 
 SCENARIOS = ("one-caller", "eight-callers", "common-rate")
@@ -221,7 +222,12 @@ def write_study(folder: Path, truth: Synthetic, study: str, model: str, rng: np.
         kept = None if outcome == "measured" else outcome
         planned.append(
             PlannedConfiguration(
-                configuration=configuration, outcome=kept, reason=reason, hint=hint, provenance=truth.provenance
+                configuration=configuration,
+                outcome=kept,
+                reason=reason,
+                hint=hint,
+                provenance=truth.provenance,
+                artifact_digest=digest_of({}) if kept is None else None,
             )
         )
     reference = next(c for c in configurations if c.twin).model_copy(update={"twin": False}).id

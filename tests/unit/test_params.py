@@ -269,7 +269,7 @@ WRONG: dict[str, tuple[Edit, list[str]]] = {
         ["profiles.full.measure", "a mapping of rounds, block_s"],
     ),
     "more payloads than a model has samples": (
-        lambda c: c["studies"]["caching"]["payloads"].update(distinct=4001),
+        lambda c: (c["run"].update(studies=["caching"]), c["studies"]["caching"]["payloads"].update(distinct=4001)),
         ["studies.caching.payloads.distinct", "4001", "at most 4000, the evaluation samples of minilm in", "full"],
     ),
     "a cache that holds nothing": (

@@ -95,7 +95,7 @@ class Server:
         if not self._access.is_open:
             return None
         try:
-            admit(route, scope)
+            admit(route, scope, self._rest.came_s())
         except QueueFullError as error:
             reply = error_reply(error)
             route.deployment.meter.failed(reply.status)
@@ -117,7 +117,7 @@ class Server:
             route.deployment.meter.failed(refusal.status)
             return refusal
         try:
-            return await exchange(route, scope, receive)
+            return await exchange(route, scope, receive, self._rest.came_s())
         except Exception as error:  # noqa: BLE001 (each becomes an answer; those that nobody foresaw are logged)
             reply = error_reply(error)
             route.deployment.meter.failed(reply.status)

@@ -303,7 +303,10 @@ class Batcher:
         items = max(min(room, self._largest), self._waiting[0].items)
         batch: list[_Request] = []
         refused = False
-        end_s = clock() + self._forecast.batch_s(items)
+        # Where others wait for its place, a request that may well be answered too late gives it to one that will not.
+        contested = self._waiting_items > items * len(self._idle)
+        took_s = self._forecast.surely_s(items) if contested else self._forecast.batch_s(items)
+        end_s = clock() + took_s
         while self._waiting and self._waiting[0].items <= room:
             request = self._waiting.popleft()
             self._waiting_items -= request.items

@@ -31,7 +31,7 @@ class Asked(NamedTuple):
     """At least one; each is run for itself."""
     encode: Encode
     timeout_s: float | None = None
-    """From the request's beginning; the header may ask for an earlier end."""
+    """From when the request came; the header may ask for an earlier end."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,22 @@ class Route:
     heavy: Callable[[Scope, bytes], bool] = lambda scope, body: True
 
 
-def admit(route: Route, scope: Scope) -> float:
-    """The seconds that a request has, from its head.
+def admit(route: Route, scope: Scope, came_s: float) -> float:
+    """The seconds that a request has from `came_s` on, on time.monotonic; its head says how many.
 
     Raises HTTPException 400 where that does not say, and ClosedError and QueueFullError where no request of so many
     would be taken.
     """
     deployment = route.deployment
     timeout_s = timeout_of(scope, deployment.timeout_s)
-    deployment.batcher.admit(1, timeout_s)
+    deployment.batcher.admit(1, timeout_s - (clock() - came_s))
     return timeout_s
 
 
-async def exchange(route: Route, scope: Scope, receive: Receive) -> Reply:
-    """The answer with 200. Raises what answers.error_reply makes an answer of."""
+async def exchange(route: Route, scope: Scope, receive: Receive, came_s: float) -> Reply:
+    """The answer with 200; deadlines count from `came_s`. Raises what answers.error_reply makes an answer of."""
     deployment = route.deployment
-    timeout_s = admit(route, scope)
-    begun_s = clock()
-    deadline_s = begun_s + timeout_s
+    deadline_s = came_s + admit(route, scope, came_s)
     body = await read_body(scope, receive, route.limit_bytes, deadline_s, deployment.room)
     read_s = clock()
     if len(body) > route.loop_bytes and route.heavy(scope, body):
@@ -75,7 +73,7 @@ async def exchange(route: Route, scope: Scope, receive: Receive) -> Reply:
     else:
         asked = route.decode(scope, body)
     if asked.timeout_s is not None:
-        deadline_s = min(deadline_s, begun_s + asked.timeout_s)
+        deadline_s = min(deadline_s, came_s + asked.timeout_s)
     parse_s = clock() - read_s
     if len(asked.inputs) == 1:
         answers = [await deployment.answer(asked.inputs[0], deadline_s, gone(receive))]

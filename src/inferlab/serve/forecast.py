@@ -17,6 +17,8 @@ refuses would keep it as it is."""
 
 class _Mean(NamedTuple):
     batch_s: float
+    deviation_s: float
+    """Mean absolute deviation of a batch's time from the mean before it."""
     at_s: float
     """When the last batch of the class was over, on the clock."""
 
@@ -35,16 +37,25 @@ class Forecast:
 
     def batch_s(self, items: int) -> float:
         """How long a batch of this size takes; as the nearest class where none of its own ran, 0.0 where none did."""
+        found = self._mean_of(items)
+        return 0.0 if found is None else found.batch_s
+
+    def surely_s(self, items: int) -> float:
+        """What a batch of this size takes longer than now and then only."""
+        found = self._mean_of(items)
+        return 0.0 if found is None else found.batch_s + DEVIATIONS * found.deviation_s
+
+    def _mean_of(self, items: int) -> _Mean | None:
         wanted = _class_of(items)
         found = self._means.get(wanted)
         if found is not None:
             lasts_s = max(FORGOTTEN_AFTER_S, FORGOTTEN_AFTER_BATCHES * found.batch_s)
             if clock() - found.at_s <= lasts_s or len(self._means) == 1:
-                return found.batch_s
+                return found
             del self._means[wanted]
         if not self._means:
-            return 0.0
-        return self._means[min(self._means, key=lambda known: abs(known - wanted))].batch_s
+            return None
+        return self._means[min(self._means, key=lambda known: abs(known - wanted))]
 
     def longest_s(self) -> float:
         """How long the slowest class of batches takes."""
@@ -57,8 +68,10 @@ class Forecast:
     def ran(self, items: int, took_s: float) -> None:
         """A batch is over."""
         kind = _class_of(items)
-        before_s = self._means[kind].batch_s if kind in self._means else took_s
-        self._means[kind] = _Mean(before_s + SHARE_OF_LAST * (took_s - before_s), clock())
+        mean_s, deviation_s, _ = self._means.get(kind, (took_s, 0.0, 0.0))
+        off_s = took_s - mean_s
+        deviation_s += SHARE_OF_LAST * (math.fabs(off_s) - deviation_s)
+        self._means[kind] = _Mean(mean_s + SHARE_OF_LAST * off_s, deviation_s, clock())
 
     def was_off(self, error_s: float) -> None:
         """An answer came so much later than forecast."""
@@ -66,8 +79,10 @@ class Forecast:
         self._error_s += SHARE_OF_LAST * (error_s - self._error_s)
 
     def doubt(self, items: int) -> None:
-        """All requests of a batch were refused because of `batch_s`, which then nothing would ever correct."""
-        self._means[_class_of(items)] = _Mean(self.batch_s(items) * (1 - SHARE_OF_LAST), clock())
+        """All requests of a batch were refused because of its time, which then nothing would ever correct."""
+        mean_s, deviation_s, _ = self._mean_of(items) or (0.0, 0.0, 0.0)
+        kept = 1 - SHARE_OF_LAST
+        self._means[_class_of(items)] = _Mean(mean_s * kept, deviation_s * kept, clock())
 
 
 def _class_of(items: int) -> int:

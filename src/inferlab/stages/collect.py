@@ -1,17 +1,32 @@
-"""Stage collect: what this run selects goes to results/machines/, which no stage owns, and to MLflow."""
+"""Stage collect: what this run selects goes to results/machines/, which no stage owns, and to MLflow.
+
+What a study measured stays there when it is selected no more, as long as it is about the artifacts of this run, so that
+studies can be measured one at a time.
+"""
 
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from inferlab.errors import InferlabError
 from inferlab.params import Params
-from inferlab.records import MachineRecord, digests_of_folder, file_digest, whole_file
+from inferlab.records import (
+    BLOCK_COLUMNS,
+    ArtifactRecord,
+    MachineRecord,
+    PlannedConfiguration,
+    PlanRecord,
+    digest_of,
+    digests_of_folder,
+    file_digest,
+    whole_file,
+)
 from inferlab.tracking import sync_runs
 
 
 def run(params: Params, root: Path) -> None:
-    """Copy, forget what is no longer selected, write results/collected.json, and log what MLflow does not have yet.
+    """Copy, forget what this run has no use for, write results/collected.json, and log what MLflow does not have yet.
 
     As in the tables, only the sets of the selected profile go to MLflow.
     A selected file that was not made yet leaves the collected one in place. Does nothing where nothing is new.
@@ -24,8 +39,9 @@ def run(params: Params, root: Path) -> None:
         if source.is_file() and not (destination.is_file() and file_digest(destination) == file_digest(source)):
             with whole_file(destination) as part:
                 shutil.copyfile(source, part)
+    kept = {*selected, *(folder / name for name in _of_other_studies(params, folder))}
     for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_file() and path not in selected:
+        if path.is_file() and path not in kept:
             path.unlink()
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()
@@ -58,7 +74,41 @@ def selection(params: Params) -> Iterator[tuple[str, str]]:
                     yield f"quality/{cell}/{name}", f"results/quality/{cell}/{name}"
     for study in params.run.studies:
         for model in params.run.models:
-            yield f"plans/{study}-{model}.json", f"results/plans/{study}-{model}.json"
-            for name in ("requests.parquet", "blocks.parquet"):
-                cell = f"measurements/{study}/{model}/{name}"
-                yield cell, f"results/{cell}"
+            for name in _files_of(study, model):
+                yield name, f"results/{name}"
+
+
+def _files_of(study: str, model: str) -> tuple[str, str, str]:
+    place = f"measurements/{study}/{model}"
+    return f"plans/{study}-{model}.json", f"{place}/requests.parquet", f"{place}/blocks.parquet"
+
+
+def _of_other_studies(params: Params, folder: Path) -> Iterator[str]:
+    """The files of studies that are not selected, where all that they measured is what this run built."""
+    for study in params.studies:
+        for model in params.run.models:
+            plan, requests, blocks = _files_of(study, model)
+            if study not in params.run.studies and _still_holds(params, folder, folder / plan, folder / blocks):
+                yield from (plan, requests, blocks)
+
+
+def _still_holds(params: Params, folder: Path, plan: Path, blocks: Path) -> bool:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        rows = PlanRecord.read(plan).configurations
+        columns = set(read_schema(blocks).names)
+        return set(BLOCK_COLUMNS) <= columns and all(_is_built(params, folder, row) for row in rows)
+    except (InferlabError, OSError, ArrowException):  # not there, damaged, or of another version
+        return False
+
+
+def _is_built(params: Params, folder: Path, planned: PlannedConfiguration) -> bool:
+    row = planned.configuration
+    if row.optimization not in params.run.optimizations or row.target not in params.run.targets:
+        return False
+    if planned.outcome is not None:
+        return True
+    artifact = folder / "artifacts" / row.model / row.optimization / row.target / "artifact.json"
+    return digest_of(ArtifactRecord.read(artifact).files) == planned.artifact_digest

@@ -35,6 +35,22 @@ def test_the_mean_follows_what_batches_take_now() -> None:
     assert forecast.batch_s(4) == pytest.approx(3.0, rel=1e-3)
 
 
+def test_what_surely_suffices_follows_the_scatter_of_batches() -> None:
+    forecast = Forecast()
+    assert forecast.surely_s(8) == 0.0
+    for _ in range(50):
+        forecast.ran(8, 1.0)
+    assert forecast.surely_s(8) == pytest.approx(forecast.batch_s(8))
+    times_s = np.random.default_rng(0).normal(1.0, 0.05, 5000)
+    covered = []
+    for took_s in times_s.tolist():
+        covered.append(took_s <= forecast.surely_s(8))
+        forecast.ran(8, took_s)
+    # as with the allowance
+    assert 0.97 < np.mean(covered[100:]) < 0.9999
+    assert forecast.surely_s(8) < 1.0 + 0.05 * 8
+
+
 def test_doubt_shortens_what_nothing_else_would() -> None:
     forecast = Forecast()
     forecast.ran(1, 1.0)

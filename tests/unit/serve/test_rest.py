@@ -1,13 +1,15 @@
 import asyncio
 import os
 import select
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import pytest
+import uvloop
 
 from inferlab.serve import rest
 from inferlab.serve.batcher import Batcher
@@ -99,6 +101,40 @@ def test_it_does_not_rest_while_a_request_could_be_started(
     assert asked == []
     refuse(FakeBatcher([pipe[0]]))
     assert asked == [rest.LONGEST_REST_MS]
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_a_request_that_is_read_after_a_rest_may_have_come_at_its_beginning(
+    pipe: tuple[int, int], runner: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    said: list[tuple[float, float]] = []
+
+    async def main() -> None:
+        one = Rest(cast(list[Batcher], [FakeBatcher([pipe[0]])]))
+        ours, theirs = socket.socketpair()
+        read = asyncio.Event()
+
+        def on_request() -> None:
+            ours.recv(1)
+            said.append((one.came_s(), time.monotonic()))
+            read.set()
+
+        loop = asyncio.get_running_loop()
+        loop.add_reader(ours, on_request)
+        before_s = time.monotonic()
+        one.after_refusal()
+        loop.call_soon(loop.call_soon, theirs.send, b"x")  # right after the rest, so that it is read next
+        await read.wait()
+        ((came_s, read_s),) = said
+        assert before_s <= came_s <= read_s - rest.LONGEST_REST_MS / 1e3 * 0.9
+        for _ in range(4):
+            await asyncio.sleep(0)
+        assert one.came_s() >= read_s
+        loop.remove_reader(ours)
+        ours.close()
+        theirs.close()
+
+    runner(main())
 
 
 def test_answers_that_are_ready_go_before_it_and_two_refusals_are_one_rest() -> None:

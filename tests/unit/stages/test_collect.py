@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from synthetic_results import Synthetic
 
 from inferlab.params import Params
+from inferlab.records import ArtifactRecord
 from inferlab.stages import collect
 
 from .conftest import with_run
@@ -63,6 +65,48 @@ def test_what_is_no_longer_selected_goes_and_other_machines_stay(repository: Fil
     assert {path.name for path in (folder / "optimizations").iterdir()} == {"minilm-original.json"}
     assert not (folder / "measurements/optimization").exists()
     assert other.is_file()
+
+
+def test_a_study_that_is_selected_no_more_stays_while_its_artifacts_do(repository: Fill, params: Params) -> None:
+    root = repository(SMALL)
+    collect.run(params, root)
+    folder = folder_of(root)
+    of_study = {path: path.read_bytes() for path in folder.glob("measurements/optimization/*/*.parquet")}
+    assert len(of_study) == 2
+    without = with_run(params, studies=("serving",))
+    collect.run(without, root)
+    assert {path: path.read_bytes() for path in of_study} == of_study
+    assert (folder / "plans/optimization-minilm.json").is_file()
+    artifact = root / "build/artifacts/minilm/pruned/cpu-openvino/artifact.json"
+    record = ArtifactRecord.read(artifact)
+    record.model_copy(update={"files": {"model.xml": "another"}}).write(artifact)
+    collect.run(without, root)
+    assert not (folder / "measurements/optimization").exists()
+    assert not (folder / "plans/optimization-minilm.json").exists()
+    assert (folder / "plans/serving-minilm.json").is_file()
+
+
+@pytest.mark.parametrize("gone", ["plans/optimization-minilm.json", "measurements/optimization/minilm/blocks.parquet"])
+def test_of_a_study_that_is_selected_no_more_nothing_stays_that_cannot_be_read(
+    repository: Fill, params: Params, gone: str
+) -> None:
+    root = repository(SMALL)
+    collect.run(params, root)
+    folder = folder_of(root)
+    (folder / gone).write_bytes(b"{}")
+    collect.run(with_run(params, studies=("serving",)), root)
+    assert not list(folder.rglob("*optimization-minilm.json"))
+    assert not (folder / "measurements/optimization").exists()
+
+
+def test_blocks_of_an_older_version_do_not_stay(repository: Fill, params: Params) -> None:
+    root = repository(SMALL)
+    collect.run(params, root)
+    folder = folder_of(root)
+    blocks = folder / "measurements/optimization/minilm/blocks.parquet"
+    pd.read_parquet(blocks).drop(columns="advice").to_parquet(blocks)
+    collect.run(with_run(params, studies=("serving",)), root)
+    assert not blocks.exists()
 
 
 def test_a_file_that_was_not_made_again_leaves_the_collected_one(repository: Fill, params: Params) -> None:
