@@ -32,11 +32,12 @@ def pin(pid: int, cores: Sequence[int]) -> None:
     # Threads that start meanwhile inherit from one that may not be pinned yet, so look until there is no new one.
     while found := threads_of(pid) - pinned:
         for thread in found:
-            _pin_thread(thread, cores)
+            pin_thread(thread, cores)
         pinned |= found
 
 
-def _pin_thread(thread: int, cores: Sequence[int]) -> None:
+def pin_thread(thread: int, cores: Sequence[int]) -> None:
+    """Pin one thread, by its id in the kernel. Raises MeasurementError where these cores are not to be had."""
     try:
         os.sched_setaffinity(thread, cores)
     except ProcessLookupError:

@@ -1,5 +1,6 @@
 """Result trees with chosen truths, written with the classes that the stages use."""
 
+import json
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -38,6 +39,8 @@ CACHE_SHARES = (0.0, 0.1, 1.0)
 HITS = {0.0: 0.0, 0.1: 0.4, 1.0: 1.0}
 HIT_S = 0.0005
 MIX = PayloadMix(distinct=50, zipf_exponent=1.0)
+NO_ACCELERATOR = "no NVIDIA driver; no AWS Neuron tools"
+NO_ENERGY = "no RAPL energy counters (how to get it: a machine of one's own)"
 UNSUPPORTED = "PyTorch's eager CPU kernels have no static int8"
 
 
@@ -60,6 +63,8 @@ class Synthetic:
     samples: int = 400
     invalid: tuple[str, ...] = ()
     """Configuration ids of which every block is invalid."""
+    watts: float = float("nan")
+    """Power of the CPU packages; where it is NaN, energy is absent."""
     overrides: dict[str, float] = field(default_factory=dict)
     """Configuration id to its true latency."""
 
@@ -100,6 +105,12 @@ class Synthetic:
         latency = self.base_latency_s * SPEED[configuration.optimization] * MEASURED_TARGETS[configuration.target]
         latency *= 0.02 if configuration.model == "noop" else 1.0
         return latency + {"direct": 0.0, "fastapi": self.http_s, "fastapi-plain": 2 * self.http_s}[configuration.path]
+
+
+def absent_telemetry(truth: Synthetic) -> dict[str, str]:
+    """Why what is not measured is not, by column."""
+    absent = {name: NO_ACCELERATOR for name in BLOCK_COLUMNS if name.startswith("accelerator_")}
+    return absent if truth.watts == truth.watts else {**absent, "energy_j": NO_ENERGY}
 
 
 def write_results(machines: Path, truth: Synthetic) -> Path:
@@ -308,15 +319,21 @@ def _block(
         "cpu_s": 0.45,
         "cpu_utilization_percent": 90.0 + rng.normal(0, 1),
         "cpu_s_per_request": typical_s / callers,
+        "cores_used": 0.9,
+        "memory_rss_mib": 340.0,
+        "memory_peak_rss_mib": 350.0,
         "memory_pss_mib": 300.0 + rng.normal(0, 1),
         "memory_utilization_percent": 3.7,
-        "accelerator_utilization_percent": np.nan,
-        "energy_j": np.nan,
+        "energy_j": truth.watts * kept.size / rate,
+        "energy_j_per_request": truth.watts / rate,
+        **dict.fromkeys((name for name in BLOCK_COLUMNS if name.startswith("accelerator_")), np.nan),
         "client_cpu_percent": 20.0,
         "schedule_lag_p99_s": 0.0001,
         "machine_cpu_other_percent": 1.0,
         "cpu_steal_percent": 0.0,
+        "throttle_events": 0.0,
         "load_average_1m": 1.0,
+        "telemetry_absent": json.dumps(absent_telemetry(truth)),
         "outcome": "invalid" if invalid else "measured",
         "reason": "the client was late" if invalid else "",
         "advice": "give the client a core of its own" if invalid else "",

@@ -57,7 +57,7 @@ def test_a_thread_that_has_ended_is_passed_over() -> None:
     thread.start()
     thread.join()
     assert thread.native_id is not None
-    processes._pin_thread(thread.native_id, (CORE,))
+    processes.pin_thread(thread.native_id, (CORE,))
 
 
 def test_cores_that_do_not_exist_are_named() -> None:

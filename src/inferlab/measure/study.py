@@ -13,8 +13,9 @@ from inferlab.load.block import Block, BlockResult, ClosedLoad, OpenLoad
 from inferlab.load.process import ignore_phase
 from inferlab.measure.host import Host
 from inferlab.measure.journal import Journal
+from inferlab.measure.observer import Account, Observer, Sources
 from inferlab.measure.order import shuffled
-from inferlab.measure.rows import Observer, block_row, request_rows
+from inferlab.measure.rows import block_row, request_rows
 from inferlab.measure.validity import Limits
 from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, PayloadMix, PlannedConfiguration
 from inferlab.studies.base import OpenLoop, Scenario
@@ -59,12 +60,12 @@ def measure_study(
     missing = sorted(set(range(settings.rounds)) - journal.finished_rounds())
     if not missing:
         return
-    with serve_all(planned, advance) as up:
+    with serve_all(planned, advance) as up, Sources(host.pid for host in up) as sources:
         hosts = {row.configuration.id: (row, host) for row, host in zip(planned, up, strict=True)}
         slowest_per_s = _warm_up(hosts, scenarios, settings)
         if journal.note("slowest_per_s") is None:
             journal.note("slowest_per_s", slowest_per_s)
-        runner = _Runner(settings, journal.note("slowest_per_s"), advance)
+        runner = _Runner(settings, journal.note("slowest_per_s"), sources, advance)
         cells = [(name, scenario) for name in hosts for scenario in scenarios]
         for number in missing:
             done = [
@@ -121,9 +122,12 @@ def _block(load: ClosedLoad | OpenLoad, warmup_s: float, block_s: float, setting
 class _Runner:
     """Runs blocks and makes their rows."""
 
-    def __init__(self, settings: Settings, slowest_per_s: float, advance: Callable[[int], None]) -> None:
+    def __init__(
+        self, settings: Settings, slowest_per_s: float, sources: Sources, advance: Callable[[int], None]
+    ) -> None:
         self._settings = settings
         self._slowest_per_s = slowest_per_s
+        self._sources = sources
         self._advance = advance
 
     def block(
@@ -142,8 +146,8 @@ class _Runner:
         self._advance(1)
         return frames, rows
 
-    def _observed(self, host: Host, block: Block) -> tuple[BlockResult, dict[str, float]]:
-        observer = Observer(host.pid)
+    def _observed(self, host: Host, block: Block) -> tuple[BlockResult, Account]:
+        observer = Observer(host.pid, self._sources)
         result = host.run(block, observer.on_phase)
         return result, observer.account(result.client_cpu_s, self._settings.cores_granted)
 

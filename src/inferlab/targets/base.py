@@ -121,7 +121,7 @@ class Target(ABC):
 
     def provenance(self) -> Provenance:
         """`hardware` where every module of the engine belongs to its distribution, else `fake`. Imports the engine."""
-        return "hardware" if all(_owned(module, owner) for module, owner in self.engine.items()) else "fake"
+        return "hardware" if all(owned(module, owner) for module, owner in self.engine.items()) else "fake"
 
     def placement(self, cores: tuple[int, ...]) -> Placement:
         """The process of a session on these cores of the device; on a CPU they are the process's own."""
@@ -148,7 +148,7 @@ def installed_version(owner: str, module: str | None = None) -> str:
             return "not installed"
 
 
-def _owned(module: str, owner: str) -> bool:
+def owned(module: str, owner: str) -> bool:
     """Whether the module that Python imports under this name is a file of the distribution `owner`."""
     try:
         installed = distribution(owner)

@@ -39,7 +39,7 @@ class CudaInductor(Target):
     def probe(self) -> Availability:
         if find_spec("torch") is None:
             return Availability(available=False, reason="PyTorch is not installed", hint="run make setup")
-        count, problem = _count_devices()
+        count, problem = count_devices()
         if problem:
             return Availability(available=False, reason=problem, hint=GPU_HINT)
         if count == 0:
@@ -51,7 +51,7 @@ class CudaInductor(Target):
         return Availability(available=True)
 
     def accelerators(self) -> tuple[Accelerator, ...]:
-        count, _ = _count_devices()
+        count, _ = count_devices()
         return tuple(_describe(index) for index in range(count))
 
     def placement(self, cores: tuple[int, ...]) -> Placement:
@@ -155,7 +155,7 @@ def package_file(size: int) -> str:
     return f"batch-{size}.pt2"
 
 
-def _count_devices() -> tuple[int, str]:
+def count_devices() -> tuple[int, str]:
     """How many GPUs the driver finds, or 0 and why it cannot be asked. Imports NVML's binding, not torch."""
     if find_spec("pynvml") is None:
         return 0, "nvidia-ml-py is not installed, so that GPUs cannot be looked for"

@@ -1,5 +1,5 @@
+import json
 import math
-import os
 from typing import Any
 
 import numpy as np
@@ -8,9 +8,9 @@ from fakes import LIMITS, ScriptedHost, serving
 
 from inferlab.load.arrivals import ConstantArrivals
 from inferlab.load.block import Block, ClosedLoad, OpenLoad
-from inferlab.measure.rows import Observer, block_row, request_rows
-from inferlab.measure.telemetry.cpu import MachineCpu
-from inferlab.records import REQUEST_COLUMNS
+from inferlab.measure.observer import Account
+from inferlab.measure.rows import block_row, request_rows
+from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS
 
 KEY = {
     "study": "s",
@@ -32,7 +32,7 @@ KEY = {
     "order": 0,
     "warmup_s": 0.02,
 }
-ACCOUNT = {
+VALUES = {
     "cpu_s": 0.04,
     "cpu_utilization_percent": 50.0,
     "machine_cpu_other_percent": 0.0,
@@ -42,8 +42,7 @@ ACCOUNT = {
     "memory_utilization_percent": 1.0,
     "load_average_1m": 0.5,
 }
-
-
+ACCOUNT = Account(VALUES, {"energy_j": "no counters"}, "hardware")
 ONE_CALLER = ClosedLoad(1)
 
 
@@ -68,6 +67,38 @@ def test_a_block_counts_measured_requests_only() -> None:
     assert row["cpu_s_per_request"] == pytest.approx(0.04 / 9)
     assert row["client_cpu_percent"] == pytest.approx(100 * 0.001 / 0.08)
     assert math.isnan(row["accelerator_utilization_percent"])
+    assert list(row) == list(BLOCK_COLUMNS)
+
+
+def test_energy_is_shared_by_the_requests_answered_meanwhile_and_absence_has_its_reason() -> None:
+    without = block_row(result(), ACCOUNT, 1, 1, LIMITS, KEY)
+    assert math.isnan(without["energy_j"])
+    assert math.isnan(without["energy_j_per_request"])
+    assert json.loads(without["telemetry_absent"]) == {"energy_j": "no counters"}
+    measured = Account({**VALUES, "energy_j": 18.0, "accelerator_energy_j": 9.0}, {}, "hardware")
+    row = block_row(result(), measured, 1, 1, LIMITS, KEY)
+    assert (row["energy_j_per_request"], row["accelerator_energy_j_per_request"]) == (2.0, 1.0)
+    assert row["telemetry_absent"] == "{}"
+
+
+def test_a_machine_that_does_not_count_throttling_is_not_throttled() -> None:
+    values = {name: value for name, value in VALUES.items() if name != "throttle_events"}
+    row = block_row(result(), Account(values, {}, "hardware"), 1, 1, LIMITS, KEY)
+    assert row["outcome"] == "measured", row["reason"]
+    assert math.isnan(row["throttle_events"])
+    throttled = block_row(result(), Account({**VALUES, "throttle_events": 1.0}, {}, "hardware"), 1, 1, LIMITS, KEY)
+    assert throttled["reason"] == "the machine was throttled"
+
+
+def test_what_a_test_double_measured_is_fake_whatever_was_planned() -> None:
+    assert block_row(result(), ACCOUNT, 1, 1, LIMITS, KEY)["provenance"] == "hardware"
+    fake = Account(VALUES, {}, "fake")
+    assert block_row(result(), fake, 1, 1, LIMITS, KEY)["provenance"] == "fake"
+
+
+def test_a_column_that_the_schema_does_not_name_comes_after_those_that_it_does() -> None:
+    row = block_row(result(), Account({**VALUES, "fan_rpm": 900.0}, {}, "hardware"), 1, 1, LIMITS, KEY)
+    assert list(row) == [*BLOCK_COLUMNS, "fan_rpm"]
 
 
 def test_failures_are_counted_apart_and_the_first_is_told() -> None:
@@ -97,23 +128,3 @@ def test_request_rows_have_the_columns_of_the_record() -> None:
     assert list(frame.columns) == list(REQUEST_COLUMNS)
     assert frame["warmup"].sum() == 2
     assert frame.dtypes["done_s"] == np.float32
-
-
-def test_what_others_use_is_what_neither_server_nor_client_nor_we_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = iter([MachineCpu(busy_s=0, steal_s=0, cores=2), MachineCpu(busy_s=5, steal_s=1, cores=2)])
-    server = iter([1.0, 2.0])
-    clock = iter([10.0, 14.0])
-    monkeypatch.setattr(
-        "inferlab.measure.rows.machine_cpu", lambda: next(machine, MachineCpu(busy_s=9, steal_s=9, cores=2))
-    )
-    monkeypatch.setattr("inferlab.measure.rows.tree_cpu_s", lambda pid: next(server))
-    monkeypatch.setattr("inferlab.measure.rows.time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("inferlab.measure.rows.time.process_time", lambda: 0.0)
-    observer = Observer(os.getpid())
-    observer.on_phase("measured")
-    observer.on_phase("finished")
-    account = observer.account(client_cpu_s=1.98, cores_granted=1)
-    assert account["cpu_s"] == 1.0
-    assert account["cpu_utilization_percent"] == 25.0
-    assert account["machine_cpu_other_percent"] == pytest.approx(100 * (5 - 1 - 1.98 - 0.02) / (4 * 2))
-    assert account["cpu_steal_percent"] == pytest.approx(12.5)

@@ -23,7 +23,7 @@ PLANNED = [planned("direct"), planned("direct", twin=True), planned("fastapi")]
 
 @pytest.fixture(autouse=True)
 def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inferlab.measure.rows.machine_cpu", lambda: MachineCpu(busy_s=1, steal_s=0, cores=2))
+    monkeypatch.setattr("inferlab.measure.observer.machine_cpu", lambda: MachineCpu(busy_s=1, steal_s=0, cores=2))
 
 
 def run(

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from inferlab.measure.telemetry.memory import machine_memory_mib, reset_tree_peak, tree_peak_pss_mib
+from inferlab.measure.telemetry.memory import Memory, machine_memory_mib, reset_tree_peak, tree_memory
 
 HOLD = """
 import mmap
@@ -27,20 +27,37 @@ def test_the_peak_is_counted_until_it_is_reset() -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         reset_tree_peak(process.pid)
         tell(process, b"take")
-        held_mib = tree_peak_pss_mib(process.pid)
+        held = tree_memory(process.pid)
         tell(process, b"give")
-        given_mib = tree_peak_pss_mib(process.pid)
+        given = tree_memory(process.pid)
         reset_tree_peak(process.pid)
-        after_mib = tree_peak_pss_mib(process.pid)
+        after = tree_memory(process.pid)
         process.communicate()
-    assert 64 < held_mib < 64 + 200
-    assert given_mib > 64
-    assert after_mib < held_mib - 60
-    assert held_mib < machine_memory_mib()
+    assert 64 < held.peak_pss_mib < 64 + 200
+    assert given.peak_pss_mib > 64
+    assert after.peak_pss_mib < held.peak_pss_mib - 60
+    assert given.peak_rss_mib > given.rss_mib + 60
+    assert held.rss_mib > after.rss_mib + 60
+    assert held.peak_pss_mib <= held.peak_rss_mib < machine_memory_mib()
+
+
+def test_a_block_tells_resident_and_proportional_memory() -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        source = Memory()
+        assert source.start((0,)) is None
+        source.begin(process.pid)
+        tell(process, b"take")
+        reading = source.end(process.pid)
+        process.communicate()
+    assert set(reading) == set(Memory.columns)
+    assert 64 < reading["memory_pss_mib"] <= reading["memory_peak_rss_mib"]
+    assert reading["memory_rss_mib"] <= reading["memory_peak_rss_mib"]
+    assert reading["memory_utilization_percent"] == 100 * reading["memory_pss_mib"] / machine_memory_mib()
 
 
 def test_a_process_that_is_gone_holds_nothing() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     reset_tree_peak(process.pid)
-    assert tree_peak_pss_mib(process.pid) == 0
+    gone = tree_memory(process.pid)
+    assert (gone.rss_mib, gone.peak_rss_mib, gone.peak_pss_mib) == (0, 0, 0)
