@@ -15,7 +15,7 @@ from inferlab.analyze.quality import quality_table
 from inferlab.analyze.results import load_results
 from inferlab.analyze.rows import rows_of
 from inferlab.analyze.throughput import throughput_table
-from inferlab.analyze.utilization import utilization_table
+from inferlab.analyze.utilization import absent_table, utilization_table
 from inferlab.records import file_digest, whole_file
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def write_tables(
         "latency_quantiles": latency_quantiles(rows),
         "throughput": throughput,
         "utilization": utilization_table(rows, confidence),
+        "telemetry_absent": absent_table(sets),
         "optimization": optimization,
         "caching": caching,
         "quality": quality_table(sets, confidence),

@@ -1,8 +1,11 @@
 """Table 3: what the server used, with the denominators that rule 12 of the measurement states."""
 
+import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from inferlab.analyze.paper import paper_values
+from inferlab.analyze.results import ResultSet
 from inferlab.analyze.rows import Row, table
 from inferlab.analyze.statistics import Estimate, geometric_interval, mean_interval
 
@@ -19,12 +22,12 @@ MEANS = {
 }
 """Column of the table: column of the blocks. CPU is in percent of the cores granted, memory of the machine's."""
 
+COSTS = ("cpu_s_per_request", "energy_j_per_request", "accelerator_energy_j_per_request")
+"""Energy is that of the CPU packages, and of the accelerators that the server uses."""
+
 COLUMNS = {
     "cores_granted": "float64",
-    **{f"{name}{bound}": "float64" for name in MEANS for bound in ("", "_low", "_high")},
-    "cpu_s_per_request": "float64",
-    "cpu_s_per_request_low": "float64",
-    "cpu_s_per_request_high": "float64",
+    **{f"{name}{bound}": "float64" for name in (*MEANS, *COSTS) for bound in ("", "_low", "_high")},
     "offered_rate_per_s": "float64",
     "paper_cpu_percent": "float64",
     "paper_accelerator_percent": "float64",
@@ -32,12 +35,35 @@ COLUMNS = {
 }
 
 
+ABSENT_COLUMNS = ("machine_id", "environment_id", "profile", "study", "model", "column", "reason")
+
+
 def utilization_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
-    """One line a row: means over rounds with t intervals; CPU-seconds per request as a geometric mean.
+    """One line a row: means over rounds with t intervals; CPU-seconds and joules per request as geometric means.
 
     Memory is the mean over rounds of the peak proportional set size of the server's process tree.
     """
     return table(rows, COLUMNS, [_values(row, confidence) for row in rows])
+
+
+def absent_table(sets: Iterable[ResultSet]) -> "pd.DataFrame":
+    """Why a column of the blocks has no value in any block of a study and model: ABSENT_COLUMNS, all text.
+
+    Where blocks tell several reasons, all of them.
+    """
+    import pandas as pd
+
+    lines = []
+    for found in sets:
+        for (study, model), blocks in found.blocks.groupby(["study", "model"], sort=False):
+            reasons: dict[str, dict[str, None]] = {}
+            for text in blocks["telemetry_absent"].unique():
+                for column, reason in json.loads(text).items():
+                    reasons.setdefault(column, {})[reason] = None
+            for column, why in sorted(reasons.items()):
+                if column not in blocks or blocks[column].isna().all():
+                    lines.append((*found.key, study, model, column, "; ".join(why)))
+    return pd.DataFrame(lines, columns=list(ABSENT_COLUMNS))
 
 
 def _values(row: Row, confidence: float) -> dict[str, Any]:
@@ -46,8 +72,8 @@ def _values(row: Row, confidence: float) -> dict[str, Any]:
         return values
     for name, column in MEANS.items():
         values |= _with_bounds(name, mean_interval(row.values(column), confidence))
-    cost = geometric_interval(row.values("cpu_s_per_request"), confidence)
-    values |= _with_bounds("cpu_s_per_request", cost)
+    for name in COSTS:
+        values |= _with_bounds(name, geometric_interval(row.values(name), confidence))
     values["cores_granted"] = float(row.blocks["cores_granted"].iloc[0])
     values["offered_rate_per_s"] = float(row.by_round("offered_rate_per_s").mean())
     return values

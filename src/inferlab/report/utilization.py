@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 STUDY = "serving"
 MS = 1000.0
+ENERGY = {"energy_j_per_request": "CPU packages", "accelerator_energy_j_per_request": "accelerator"}
+QUANTITIES = {"energy_j": "energy of the CPU packages", "accelerator_utilization_percent": "use of an accelerator"}
+"""What the table would show and not every machine can tell."""
 
 
 def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
@@ -24,6 +27,8 @@ def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
         frame = report.of_set("utilization", found)
         frame = frame[frame["study"] == study]
         noise = report.of_set("noise", found)
+        absent = report.of_set("telemetry_absent", found)
+        absent = absent[absent["study"] == study]
         for model, of_model in frame.groupby("model", sort=False):
             parts.append(heading(3, str(model)))
             notes = [
@@ -33,6 +38,8 @@ def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
                 "that its CPU time includes theirs.",
                 "Memory: peak proportional set size (PSS) of the server's processes, and its share of the machine's "
                 "memory, under the scenario with most callers. Accelerator: busy percent as its vendor counts it.",
+                _energy_note(of_model),
+                _absent_note(absent[absent["model"] == model]),
                 f"{_rates(of_model)} {rounds_note(of_model)} {noise_note(noise, study, str(model))}",
                 paper_note(of_model, "Paper: AWS Inferentia; what its percentages are of is not stated."),
             ]
@@ -67,6 +74,27 @@ def _rates(frame: "pd.DataFrame") -> str:
     return f"Common rate: {number(offered.median())} requests/s offered to every configuration." if len(offered) else ""
 
 
+def _measured_energy(frame: "pd.DataFrame") -> list[str]:
+    """The kinds of energy that any line has."""
+    return [name for name in ENERGY if frame[name].notna().any()]
+
+
+def _energy_note(frame: "pd.DataFrame") -> str:
+    if not _measured_energy(frame):
+        return ""
+    return (
+        "Energy: joules per answered request, geometric mean over rounds, under the scenario with most callers. That "
+        "of the CPU packages is of all that runs on them, the load client and idle cores included."
+    )
+
+
+def _absent_note(absent: "pd.DataFrame") -> str:
+    """What no line of the table has, and why."""
+    reasons = dict(zip(absent["column"], absent["reason"], strict=True))
+    parts = [f"{name}: {reasons[column]}" for column, name in QUANTITIES.items() if column in reasons]
+    return f"Not measured here: {'. '.join(parts)}." if parts else ""
+
+
 def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:
     columns = []
     for scenario in frame["scenario"].unique():
@@ -80,6 +108,10 @@ def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:
         Column("memory-share", "%", "memory"),
     ]
     shared += [Column("accelerator", "%", "accelerator")]
+    shared += [
+        Column(name, f"{ENERGY[name]} [{report.interval}]", "energy, J per request", two_lines=True)
+        for name in _measured_energy(frame)
+    ]
     paper = [
         Column("paper-cpu", "CPU %", "paper", absent=""),
         Column("paper-memory", "memory %", "paper", absent=""),
@@ -104,4 +136,5 @@ def _cells(group: "pd.DataFrame") -> dict[str, str]:
             cells["memory"] = with_interval(*memory)
             cells["memory-share"] = number(line["memory_percent"])
             cells["accelerator"] = number(line["accelerator_percent"])
+            cells |= {name: with_interval(line[name], line[f"{name}_low"], line[f"{name}_high"]) for name in ENERGY}
     return cells

@@ -6,10 +6,12 @@ from html import escape
 from pathlib import Path
 
 import pytest
+from synthetic_results import NO_ACCELERATOR, NO_ENERGY, STUDY_SCENARIOS, Synthetic, write_results
 
+from inferlab.analyze.tables import write_tables
 from inferlab.report import caching, comparisons, latency, optimization, summary, throughput, utilization
 from inferlab.report.page import Page, head, page_html, pages_of
-from inferlab.report.source import Report
+from inferlab.report.source import Report, open_report
 from inferlab.report.text import Fragment, with_interval
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
@@ -49,6 +51,27 @@ def test_latency_is_in_milliseconds_beside_the_paper(report: Report) -> None:
     first = frame.iloc[0]
     shown = with_interval(first["latency_mean_s"], first["latency_mean_low_s"], first["latency_mean_high_s"], 1000)
     assert shown.replace(" [", "\n[") in html
+
+
+def test_what_is_not_measured_is_said_once_a_table_with_its_reason(report: Report) -> None:
+    html = utilization.utilization_tables(report).html
+    said = f"Not measured here: energy of the CPU packages: {NO_ENERGY}. use of an accelerator: {NO_ACCELERATOR}."
+    assert html.count(escape(said)) == 2  # once a model
+    assert "J per request" not in html
+
+
+def test_energy_has_a_column_where_it_was_measured(tmp_path: Path) -> None:
+    truth = Synthetic(studies=("serving",), rounds=3, requests=10, samples=20, watts=25.0)
+    write_results(tmp_path / "results" / "machines", truth)
+    write_tables(tmp_path / "results", STUDY_SCENARIOS, ["common-rate"], 0.95, None)
+    with_energy = open_report(str(tmp_path), "full", "", 0.95)
+    html = utilization.utilization_tables(with_energy).html
+    assert "energy, J per request" in html
+    assert NO_ENERGY not in html
+    frame = with_energy.table("utilization")
+    line = frame[(frame["scenario"] == "eight-callers") & (frame["outcome"] == "measured")].iloc[0]
+    bounds = line[["energy_j_per_request", "energy_j_per_request_low", "energy_j_per_request_high"]]
+    assert with_interval(*bounds).replace(" [", "\n[") in html
 
 
 def test_optimizations_show_accuracy_engagement_and_both_speed_ups(report: Report) -> None:
