@@ -16,7 +16,7 @@ from inferlab.measure.telemetry import neuron_reports
 from inferlab.measure.telemetry.base import TELEMETRY, Absent, Reading, TelemetrySource
 from inferlab.measure.telemetry.cpu import tree_cpu_s
 from inferlab.measure.telemetry.neuron_reports import Report, parse_report, quantities
-from inferlab.processes import pin, process_tree
+from inferlab.processes import pin, pin_thread, process_tree
 from inferlab.records import Provenance
 
 PROGRAM = "neuron-monitor"
@@ -88,6 +88,7 @@ class _Monitor:
     """The running program, and a thread that reads what it writes; when this process is gone its pipe breaks."""
 
     def __init__(self, program: str, cores: Sequence[int]) -> None:
+        self._cores = tuple(cores)
         self._lock = threading.Lock()
         self._begin_s: float | None = None
         self._reports: deque[tuple[float, Report]] = deque(maxlen=MOST_REPORTS)
@@ -157,6 +158,7 @@ class _Monitor:
         self._config.unlink(missing_ok=True)
 
     def _follow(self, stream: IO[bytes]) -> None:
+        pin_thread(threading.get_native_id(), self._cores)
         with stream:
             while line := stream.readline(LONGEST_LINE):
                 came_s = time.monotonic()
@@ -177,6 +179,7 @@ class _Monitor:
                 self._reports.append((came_s, found))
 
     def _listen(self, stream: IO[bytes]) -> None:
+        pin_thread(threading.get_native_id(), self._cores)
         with stream:
             while line := stream.readline(LONGEST_LINE):
                 self._said.append(line.decode(errors="replace").strip())

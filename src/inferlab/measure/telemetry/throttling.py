@@ -1,8 +1,7 @@
 """Whether the machine was slowed down: by heat, or by a control group's quota."""
 
-import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from inferlab.measure.telemetry.base import TELEMETRY, Absent, Reading, TelemetrySource
@@ -22,46 +21,44 @@ class Throttling(TelemetrySource):
 
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
-        self._begin = math.nan
+        self._counters: list[Path] = []
+        self._begin = 0
 
-    def start(self, cores: object) -> Absent | None:
-        return NO_COUNTERS if throttle_events(self._root) is None else None
+    def start(self, cores: Sequence[int]) -> Absent | None:
+        self._counters = [path for path in _files(self._root) if _events(path) is not None]
+        return None if self._counters else NO_COUNTERS
 
     def begin(self, server_pid: int) -> None:
-        self._begin = self._events()
+        self._begin = self._total()
 
     def end(self, server_pid: int) -> Reading:
-        events = self._events() - self._begin
-        return {"throttle_events": NO_COUNTERS if math.isnan(events) else events}
+        return {"throttle_events": float(self._total() - self._begin)}
 
-    def _events(self) -> float:
-        events = throttle_events(self._root)
-        return math.nan if events is None else events
+    def _total(self) -> int:
+        return sum(_events(path) or 0 for path in self._counters)
 
 
-def throttle_events(root: Path = ROOT) -> int | None:
-    """Thermal and quota throttling events so far, for two readings to be compared; None where none are counted."""
-    cores = root.glob("sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count")
-    counts = [int(path.read_text(encoding="utf-8")) for path in cores]
-    for stat in _quota_files(root):
-        found = re.search(r"(?m)^nr_throttled (\d+)", stat.read_text(encoding="utf-8"))
-        counts += [int(found.group(1))] if found else []
-    return sum(counts) if counts else None
+def _events(path: Path) -> int | None:
+    """A file that is one counter or, of a cpu.stat, the periods in which a quota was used up; None without one."""
+    text = path.read_text(encoding="utf-8")
+    found = re.search(r"(?m)^nr_throttled (\d+)", text) if path.name == "cpu.stat" else re.match(r"\d+", text)
+    return int(found.group().split()[-1]) if found else None
 
 
-def _quota_files(root: Path) -> Iterator[Path]:
-    """cpu.stat of this process's control group and of those around it, each of which can have a quota (cgroups(7))."""
+def _files(root: Path) -> Iterator[Path]:
+    """Every core's, then cpu.stat of this process's control group and of those around it, each with its own quota.
+
+    See sysfs-devices-system-cpu (thermal_throttle) and cgroups(7), both of its versions.
+    """
+    yield from sorted(root.glob("sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count"))
     memberships = root / "proc/self/cgroup"
     if not memberships.is_file():
         return
     for line in memberships.read_text(encoding="utf-8").splitlines():
         _, controllers, group = line.split(":", 2)
-        if controllers == "":
-            mount = root / "sys/fs/cgroup"
-        elif "cpu" in controllers.split(","):
-            mount = root / "sys/fs/cgroup" / controllers
-        else:
+        if controllers and "cpu" not in controllers.split(","):
             continue
+        mount = root / "sys/fs/cgroup" / controllers
         own = mount / group.strip("/")
         for folder in (own, *own.parents):
             if folder.is_relative_to(mount) and (folder / "cpu.stat").is_file():
