@@ -54,9 +54,11 @@ class Gpu(TelemetrySource):
         import pynvml
 
         pynvml.nvmlInit()
-        self._nvml = pynvml
-        self._gpus = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-        self._cores = tuple(cores)
+        self._nvml, self._cores = pynvml, tuple(cores)
+        try:
+            self._gpus = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+        except pynvml.NVMLError as error:
+            return Absent(f"NVML: {error}", GPU_HINT)
         return None
 
     def begin(self, server_pid: int) -> None:

@@ -100,3 +100,16 @@ def test_without_gpus_the_reason_says_how_to_get_one(nvml: Any) -> None:
     assert absent is not None
     assert str(absent).startswith("the NVIDIA driver finds no GPU (how to get it: run on a machine with an NVIDIA GPU")
     assert nvml._open == 0
+
+
+def test_a_gpu_that_is_lost_is_absent(nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(index: int) -> None:
+        raise nvml.NVMLError(15)
+
+    monkeypatch.setattr(nvml, "nvmlDeviceGetHandleByIndex", lost)
+    source = Gpu()
+    absent = source.start(CORES)
+    source.stop()
+    assert absent is not None
+    assert absent.reason == "NVML: 15"
+    assert nvml._open == 0
