@@ -208,6 +208,91 @@ def compare(
     print(run(blocks, baseline, twin, higher_is_better=higher_is_better, confidence=confidence, as_json=as_json))
 
 
+@app.command()
+def load(
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="http:// or https://. GET, or POST where there is a --body.")
+    ],
+    scenario: Annotated[
+        str, typer.Option(help="closed: each client waits for its answer; open: at moments that wait for nobody.")
+    ] = "closed",
+    clients: Annotated[int | None, typer.Option(help="Of the closed loop; 1 where it is not given.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests per second of the open loop.")] = None,
+    arrivals: Annotated[
+        str | None, typer.Option(help="Of the open loop: constant (the default), poisson, gamma, ramp or trace.")
+    ] = None,
+    variation: Annotated[
+        float | None, typer.Option(help="gamma: the gaps' standard deviation / mean; 1 is Poisson, 2 the default.")
+    ] = None,
+    ramp_to: Annotated[
+        float | None, typer.Option(help="ramp: the rate at the end; --rate is that at the start.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="trace: a file with a timestamp in seconds a line, or a column timestamp_s.")
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="Seconds that are measured; 10 where no rule is given.")
+    ] = None,
+    min_duration: Annotated[float | None, typer.Option(help="Stop rule: measure so many seconds at least.")] = None,
+    min_requests: Annotated[int | None, typer.Option(help="Stop rule: and so many answered requests.")] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="Stop rule: until half the mean latency's 95 % interval is this share of it, such as 0.02."),
+    ] = None,
+    max_duration: Annotated[float | None, typer.Option(help="Stop rule: seconds at most; 300 by default.")] = None,
+    warmup: Annotated[
+        str | None,
+        typer.Option(help="Seconds before the measured part (1; 0 for a trace), or auto to find its end by MSER-5."),
+    ] = None,
+    body: Annotated[
+        list[Path] | None, typer.Option(help="File to POST; several are sent in turn.", show_default=False)
+    ] = None,
+    header: Annotated[list[str] | None, typer.Option(help="'Name: value', any number.", show_default=False)] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a request is given up.")] = 30.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of random arrivals.")] = 1,
+    requests_out: Annotated[
+        Path | None, typer.Option(help="Parquet file to write with a row for every request, warm-up marked.")
+    ] = None,
+    core: Annotated[int | None, typer.Option(help="Pin the client to this core.")] = None,
+    ceiling: Annotated[
+        bool, typer.Option("--ceiling", help="First measure how many requests per second the client can send.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Load any server over HTTP: throughput, latency from the moment a request was due, and the client's own limits."""
+    from inferlab.load_command import run
+    from inferlab.load_options import LoadOptions
+
+    options = LoadOptions(
+        url=url,
+        scenario=scenario,
+        clients=clients,
+        rate=rate,
+        arrivals=arrivals,
+        variation=variation,
+        ramp_to=ramp_to,
+        trace=trace,
+        duration=duration,
+        min_duration=min_duration,
+        min_requests=min_requests,
+        max_duration=max_duration,
+        precision=precision,
+        warmup=warmup,
+        bodies=body or (),
+        headers=header or (),
+        timeout=timeout,
+        seed=seed,
+        requests_out=requests_out,
+        core=core,
+        ceiling=ceiling,
+    )
+    try:
+        raise typer.Exit(run(options, as_json=as_json))
+    except KeyboardInterrupt:
+        print("inferlab: stopped; nothing was measured", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
 def main() -> None:
     """Entry point of the console script. Command-line mistakes end with exit code 2 inside typer."""
     try:

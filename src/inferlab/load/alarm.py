@@ -46,6 +46,11 @@ class Alarm:
             raise OSError(ctypes.get_errno(), "timerfd_settime")
         await self._rung
 
+    def ring(self) -> None:
+        """Have who waits go on now."""
+        if self._rung is not None and not self._rung.done():
+            self._rung.set_result(None)
+
     def close(self) -> None:
         """Give the descriptor back."""
         self._loop.remove_reader(self._descriptor)
@@ -53,5 +58,4 @@ class Alarm:
 
     def _ring(self) -> None:
         os.read(self._descriptor, 8)
-        if self._rung is not None and not self._rung.done():
-            self._rung.set_result(None)
+        self.ring()

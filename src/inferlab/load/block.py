@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from inferlab.load.arrivals import Arrivals
+from inferlab.load.stopping import StopRule
 
 Phase = Literal["measured", "finished"]
 """Moments of a block: its warm-up is over, its last request is done."""
@@ -36,7 +37,8 @@ class Block:
 
     Requests that are due in the first `warmup_s` are marked and not counted; then come `block_s` of measured ones, of
     which there are at most `max_requests`. A request without an answer after `timeout_s` is given up. Payloads are sent
-    in turn or, with a `zipf_exponent`, as Zipf's law has it.
+    in turn or, with a `zipf_exponent`, as Zipf's law has it. With a `stop` rule the measured part ends when the rule is
+    met, after `block_s` at the latest. With `find_warmup` the end of the warm-up is found in what was measured.
     """
 
     load: ClosedLoad | OpenLoad
@@ -46,6 +48,8 @@ class Block:
     max_requests: int | None = None
     seed: int = 0
     zipf_exponent: float | None = None
+    stop: StopRule | None = None
+    find_warmup: bool = False
 
     def __post_init__(self) -> None:
         if self.warmup_s < 0 or not self.block_s > 0 or not self.timeout_s > 0:
@@ -55,6 +59,8 @@ class Block:
             )
         if self.max_requests is not None and self.max_requests < 1:
             raise ValueError(f"max_requests is {self.max_requests}; it must be at least 1")
+        if self.find_warmup and self.warmup_s > 0:
+            raise ValueError(f"warmup_s is {self.warmup_s}; with find_warmup it must be 0")
         if isinstance(self.load, ClosedLoad) and self.load.callers < 1:
             raise ValueError(f"callers is {self.load.callers}; it must be at least 1")
 
@@ -66,11 +72,12 @@ class Block:
 
 @dataclass(frozen=True)
 class HttpRequests:
-    """What to send: POST of each body in turn to one URL with the same headers."""
+    """What to send: each body in turn to one URL with the same headers. A GET with an empty body has none at all."""
 
     url: str
     headers: dict[str, str]
     bodies: tuple[bytes, ...]
+    method: Literal["GET", "POST"] = "POST"
 
     def __post_init__(self) -> None:
         if not self.bodies:
@@ -100,3 +107,7 @@ class BlockResult:
     where that is later."""
     first_error: str
     """What happened to the first request that was not answered as it should; empty where all were."""
+    ended_early: bool = False
+    """A stop rule was met, or somebody asked for the end."""
+    warmup_s: float = 0.0
+    """How long the part before the measured one was; NaN where it was to be found and the latency did not settle."""

@@ -10,6 +10,7 @@ from multidict import istr
 from yarl import URL
 
 from inferlab.load.block import Block, BlockResult, HttpRequests, Phase
+from inferlab.load.ending import Ending
 from inferlab.load.loops import Reply, clock, offer
 from inferlab.load.popularity import Pick, picks
 from inferlab.load.summary import summarize
@@ -25,8 +26,13 @@ ERROR_TEXT_LENGTH = 300
 NAN = float("nan")
 
 
-async def run_block(requests: HttpRequests, block: Block, on_phase: Callable[[Phase], None]) -> BlockResult:
-    """Run a block over fresh connections, which live as long as the block: one a caller in a closed loop."""
+async def run_block(
+    requests: HttpRequests, block: Block, on_phase: Callable[[Phase], None], ending: Ending | None = None
+) -> BlockResult:
+    """Run a block over fresh connections, which live as long as the block: one a caller in a closed loop.
+
+    Redirects are answers and not followed. Where there is an `ending`, it can end the measured part early.
+    """
     timeout = aiohttp.ClientTimeout(total=block.timeout_s)
     cpu_s = time.process_time()
 
@@ -45,7 +51,7 @@ async def run_block(requests: HttpRequests, block: Block, on_phase: Callable[[Ph
     ) as session:
         sender = _Sender(session, requests, picks(len(requests.bodies), block.zipf_exponent, block.seed))
         with quiet_collector():
-            offered = await offer(block, sender.send, on_measured)
+            offered = await offer(block, sender.send, on_measured, ending)
         cpu_s = time.process_time() - cpu_s
         on_phase("finished")
     return summarize(block, offered, _read_timings, cpu_s)
@@ -56,13 +62,14 @@ class _Sender:
         self._session = session
         self._pick = pick
         self._url = URL(requests.url)
-        self._bodies = requests.bodies
+        self._bodies = tuple(body or None for body in requests.bodies) if requests.method == "GET" else requests.bodies
+        self._method = requests.method
 
     async def send(self, number: int) -> Reply:
         body = self._bodies[self._pick(number)]
         first_byte_s = NAN
         try:
-            async with self._session.post(self._url, data=body) as response:
+            async with self._session.request(self._method, self._url, data=body, allow_redirects=False) as response:
                 first_byte_s = clock()
                 answer = await response.read()
         except TimeoutError:
@@ -70,10 +77,10 @@ class _Sender:
         except (aiohttp.ClientError, OSError) as error:
             return Reply(first_byte_s, "error", error=f"{type(error).__name__}: {error}")
         http_status = response.status
-        if http_status == 200:
+        if 200 <= http_status < 300:
             headers = response.headers
             cached = CACHE_STATUS in headers and headers[CACHE_STATUS].endswith(HIT)
-            return Reply(first_byte_s, "ok", 200, headers.get(SERVER_TIMING), cached=cached)
+            return Reply(first_byte_s, "ok", http_status, headers.get(SERVER_TIMING), cached=cached)
         text = f"HTTP {http_status}: {answer[:ERROR_TEXT_LENGTH].decode(errors='replace')}"
         return Reply(first_byte_s, _status_of(http_status), http_status, error=text)
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from inferlab.load.alarm import Alarm
 from inferlab.load.block import LEAST_REQUESTS, Block, ClosedLoad, OpenLoad
+from inferlab.load.ending import Ending
+from inferlab.load.stopping import Watch
 
 clock = time.monotonic
 """Seconds; the same clock in every process of the machine."""
@@ -53,10 +55,15 @@ class Offered(NamedTuple):
     end_s: float
     """The measured part is over: the last answer is here and, in an open loop, the window has passed."""
     offered_rate_per_s: float
+    ended_early: bool = False
 
 
-async def offer(block: Block, send: Send, on_measured: Callable[[], None]) -> Offered:
-    """Offer the load of a block; `on_measured` is called once, when the warm-up is over."""
+async def offer(block: Block, send: Send, on_measured: Callable[[], None], ending: Ending | None = None) -> Offered:
+    """Offer the load of a block; `on_measured` is called once, when the warm-up is over.
+
+    The measured part ends early where the block's stop rule is met or `ending` is told so.
+    """
+    ending = Ending() if ending is None else ending
     start_s = clock()
     if block.warmup_s > 0:
         timer = asyncio.get_running_loop().call_later(block.warmup_s, on_measured)
@@ -65,14 +72,14 @@ async def offer(block: Block, send: Send, on_measured: Callable[[], None]) -> Of
         on_measured()
     try:
         if isinstance(block.load, ClosedLoad):
-            return await _closed(block, block.load, send, start_s)
-        return await _open(block, block.load, send, start_s)
+            return await _closed(block, block.load, send, start_s, ending)
+        return await _open(block, block.load, send, start_s, ending)
     finally:
         if timer is not None:
             timer.cancel()
 
 
-async def _closed(block: Block, load: ClosedLoad, send: Send, start_s: float) -> Offered:
+async def _closed(block: Block, load: ClosedLoad, send: Send, start_s: float, ending: Ending) -> Offered:
     """Each caller's next request is due when its previous one is done, and none is left unfinished.
 
     However long they take, every caller sends LEAST_REQUESTS in the warm-up and as many measured ones, in a block
@@ -82,7 +89,8 @@ async def _closed(block: Block, load: ClosedLoad, send: Send, start_s: float) ->
     """
     rows: list[Row] = []
     measured_from_s = start_s + block.warmup_s
-    end_s = measured_from_s + block.block_s
+    ending.plan(measured_from_s, measured_from_s + block.block_s)
+    watch = None if block.stop is None else Watch(block.stop, measured_from_s)
     sent = measured = 0
     measuring = load.callers
     least_unmeasured, least_measured = (LEAST_REQUESTS, LEAST_REQUESTS) if block.warmup_s > 0 else (0, 1)
@@ -94,7 +102,7 @@ async def _closed(block: Block, load: ClosedLoad, send: Send, start_s: float) ->
         done = False
         while True:
             unmeasured = done or scheduled_s < measured_from_s or own_unmeasured < least_unmeasured
-            enough = own_measured >= least_measured and scheduled_s >= end_s
+            enough = own_measured >= least_measured and scheduled_s >= ending.end_s
             if not unmeasured and (enough or measured == block.max_requests):
                 unmeasured = done = True
                 measuring -= 1
@@ -110,15 +118,18 @@ async def _closed(block: Block, load: ClosedLoad, send: Send, start_s: float) ->
             reply = await send(sent - 1)
             done_s = clock()
             rows.append(Row(caller, unmeasured, scheduled_s, sent_s, done_s, reply))
+            if watch is not None and not unmeasured and _content(watch, rows[-1]):
+                ending.end()
             scheduled_s = done_s
 
     async with asyncio.TaskGroup() as group:
         for caller in range(load.callers):
             group.create_task(call(caller))
-    return Offered(rows, start_s, measured_from_s, end_s, max(row.done_s for row in rows), float("nan"))
+    last_s = max(row.done_s for row in rows)
+    return Offered(rows, start_s, measured_from_s, ending.end_s, last_s, float("nan"), ending.early)
 
 
-async def _open(block: Block, load: OpenLoad, send: Send, start_s: float) -> Offered:
+async def _open(block: Block, load: OpenLoad, send: Send, start_s: float, ending: Ending) -> Offered:
     """Requests leave at absolute moments; late ones leave at once, and none is skipped."""
     offsets_s = load.arrivals.schedule(block.warmup_s + block.block_s, block.seed)
     warmup_count = int((offsets_s < block.warmup_s).sum())
@@ -126,25 +137,39 @@ async def _open(block: Block, load: OpenLoad, send: Send, start_s: float) -> Off
     if block.max_requests is not None and len(offsets_s) > warmup_count + block.max_requests:
         block_s = float(offsets_s[warmup_count + block.max_requests]) - block.warmup_s
         offsets_s = offsets_s[: warmup_count + block.max_requests]
+    measured_from_s = start_s + block.warmup_s
+    watch = None if block.stop is None else Watch(block.stop, measured_from_s)
     rows: list[Row] = []
+    sent = 0
 
     async def call(number: int, scheduled_s: float) -> None:
         sent_s = clock()
         reply = await send(number)
         rows.append(Row(0, number < warmup_count, scheduled_s, sent_s, clock(), reply))
+        if watch is not None and number >= warmup_count and _content(watch, rows[-1]):
+            ending.end()
 
     alarm = Alarm()
+    ending.plan(measured_from_s, measured_from_s + block_s, alarm.ring)
     try:
         async with asyncio.TaskGroup() as group:
             for number, offset_s in enumerate(offsets_s.tolist()):
                 await alarm.until(start_s + offset_s)
+                if ending.early:
+                    break
+                sent = number + 1
                 group.create_task(call(number, start_s + offset_s))
             # A server that answers early must not shorten the window that throughput is counted in.
-            await alarm.until(start_s + block.warmup_s + block_s)
+            await alarm.until(ending.end_s)
     finally:
         alarm.close()
-    measured_from_s = start_s + block.warmup_s
-    rate_per_s = (len(offsets_s) - warmup_count) / block_s
-    window_end_s = measured_from_s + block_s
-    last_s = max((row.done_s for row in rows), default=window_end_s)
-    return Offered(rows, start_s, measured_from_s, window_end_s, max(window_end_s, last_s), rate_per_s)
+    if ending.early:
+        block_s = ending.end_s - measured_from_s
+    rate_per_s = max(0, sent - warmup_count) / block_s
+    last_s = max((row.done_s for row in rows), default=ending.end_s)
+    end_s = max(ending.end_s, last_s)
+    return Offered(rows, start_s, measured_from_s, ending.end_s, end_s, rate_per_s, ending.early)
+
+
+def _content(watch: Watch, row: Row) -> bool:
+    return row.reply.status == "ok" and watch.content(row.done_s - row.scheduled_s, row.done_s)

@@ -1,6 +1,7 @@
 """The load client as a process of its own, pinned to its own cores, for as long as a study lasts."""
 
 import asyncio
+import os
 import resource
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -13,6 +14,8 @@ from inferlab.load.block import Block, BlockResult, HttpRequests, Phase
 SUMMARY_TIMEOUT_S = 60.0
 """Beyond the block's own time limits: for turning its rows into arrays."""
 STOP_GRACE_S = 5.0
+END = "end the block"
+"""A message to the child while it runs a block; one that comes too late says nothing."""
 
 
 def ignore_phase(phase: Phase) -> None:
@@ -62,6 +65,10 @@ class LoadProcess:
             child.stop(grace_s=0)
             raise
 
+    def end(self) -> None:
+        """Have the block that runs end its measured part now. For signal handlers and `on_phase`."""
+        self._running().send(END, "ending a block")
+
     def stop(self) -> None:
         """End the process. Idempotent."""
         if self._child is not None:
@@ -96,11 +103,31 @@ def serve_blocks(connection: Connection) -> None:
     import uvloop
 
     from inferlab.load.client import run_block
+    from inferlab.load.ending import Ending
+
+    async def run(requests: HttpRequests, block: Block) -> BlockResult:
+        ending = Ending()
+
+        def told() -> None:
+            try:
+                connection.recv()  # END: nothing else is sent during a block
+            except (EOFError, OSError):
+                loop.remove_reader(connection.fileno())  # the parent is gone, and the kernel ends this process
+            ending.end()
+
+        loop = asyncio.get_running_loop()
+        loop.add_reader(connection.fileno(), told)
+        os.set_blocking(connection.fileno(), True)  # uvloop made it non-blocking, which a Connection cannot be
+        try:
+            return await run_block(requests, block, connection.send, ending)
+        finally:
+            loop.remove_reader(connection.fileno())
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an open loop may need a connection a request
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         connection.send("ready")
         while True:
-            requests, block = connection.recv()
-            connection.send(runner.run(run_block(requests, block, connection.send)))
+            command = connection.recv()
+            if command != END:
+                connection.send(runner.run(run(*command)))

@@ -1,5 +1,6 @@
 """From the rows of a block to its result; runs after the block, so that it costs the client nothing."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -9,12 +10,24 @@ from inferlab.load.block import Block, BlockResult, ClosedLoad
 from inferlab.load.loops import Offered, Row, clock
 from inferlab.load.throughput import closed_loop_throughput, open_loop_throughput
 from inferlab.load.timings import ServerTimings
+from inferlab.load.warmup import settled
 
 
 def summarize(
     block: Block, offered: Offered, read_timings: Callable[[object], ServerTimings], client_cpu_s: float
 ) -> BlockResult:
-    """The result of a block. `read_timings` turns `Reply.timings` into durations."""
+    """The result of a block. `read_timings` turns `Reply.timings` into durations.
+
+    Where the warm-up's end is found only now, the CPU time of the measured part is its share of the whole block's.
+    """
+    warmup_s = offered.measured_from_s - offered.start_s
+    if block.find_warmup:
+        whole, cut = offered, settled(offered)
+        warmup_s = math.nan
+        if cut is not None:
+            offered = cut
+            warmup_s = offered.measured_from_s - offered.start_s
+            client_cpu_s *= (offered.end_s - offered.measured_from_s) / (whole.end_s - whole.measured_from_s)
     rows = offered.rows
     times = np.array(
         [(row.scheduled_s, row.sent_s, row.reply.first_byte_s, row.done_s) for row in rows], dtype=np.float64
@@ -51,6 +64,8 @@ def summarize(
         client_cpu_s=client_cpu_s,
         wall_s=offered.end_s - offered.measured_from_s,
         first_error=_first_error(rows),
+        ended_early=offered.ended_early,
+        warmup_s=warmup_s,
     )
 
 

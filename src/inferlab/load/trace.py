@@ -33,7 +33,8 @@ class TraceArrivals(Arrivals):
 
     def schedule(self, duration_s: float, seed: int) -> np.ndarray:
         offsets_s = self.moments_s - self.moments_s[0]
-        return offsets_s[offsets_s < duration_s]
+        within: np.ndarray = offsets_s[offsets_s < duration_s]
+        return within
 
 
 def read_trace(path: Path, most: int) -> TraceArrivals:
