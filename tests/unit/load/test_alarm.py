@@ -78,6 +78,19 @@ def test_cancelled_waiting_leaves_the_alarm_usable() -> None:
     assert 0 <= asyncio.run(run()) < 5
 
 
+def test_ringing_lets_go_who_waits() -> None:
+    async def run() -> float:
+        alarm = Alarm()
+        alarm.ring()  # nobody waits
+        start_s = time.monotonic()
+        asyncio.get_running_loop().call_later(0.01, alarm.ring)
+        await alarm.until(start_s + 60)
+        alarm.close()
+        return time.monotonic() - start_s
+
+    assert asyncio.run(run()) < 30
+
+
 def test_close_gives_the_descriptor_back() -> None:
     def open_descriptors() -> int:
         return len([*Path("/proc/self/fd").iterdir()])

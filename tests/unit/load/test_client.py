@@ -3,6 +3,7 @@ import gc
 import itertools
 import math
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,20 +17,24 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def load(
-    handler: Handler, block: Block, bodies: tuple[bytes, ...] = (b"a", b"b"), phases: list[Phase] | None = None
+    handler: Handler,
+    block: Block,
+    bodies: tuple[bytes, ...] = (b"a", b"b"),
+    phases: list[Phase] | None = None,
+    method: Literal["GET", "POST"] = "POST",
 ) -> BlockResult:
     """Run a block against a server in the same event loop."""
 
     async def both() -> BlockResult:
         app = web.Application()
-        app.router.add_post("/", handler)
+        app.router.add_route(method, "/", handler)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
         try:
-            requests = HttpRequests(f"http://127.0.0.1:{port}/", {"Content-Type": "x/y", "X-One": "1"}, bodies)
+            requests = HttpRequests(f"http://127.0.0.1:{port}/", {"Content-Type": "x/y", "X-One": "1"}, bodies, method)
             return await run_block(requests, block, phases.append if phases is not None else lambda phase: None)
         finally:
             await runner.cleanup()
@@ -81,6 +86,29 @@ def test_answers_from_the_cache_are_marked_and_payloads_are_drawn() -> None:
     seen.clear()
     load(handler, block, (b"a", b"b", b"c"))
     assert seen == again
+
+
+def test_a_get_has_no_body_and_every_2xx_is_ok() -> None:
+    lengths: list[str | None] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        lengths.append(request.headers.get("Content-Length"))
+        assert request.method == "GET"
+        return web.Response(status=204)
+
+    result = load(handler, Block(ClosedLoad(1), 0.0, 1.0, 5.0, max_requests=3), (b"",), method="GET")
+    assert set(lengths) == {None}
+    assert result.columns["status"].tolist() == ["ok"] * 3
+    assert result.columns["http_status"].tolist() == [204] * 3
+
+
+def test_a_redirect_is_not_followed() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    result = load(handler, Block(ClosedLoad(1), 0.0, 1.0, 5.0, max_requests=2))
+    assert result.columns["http_status"].tolist() == [307] * 2
+    assert set(result.columns["status"]) == {"error"}
 
 
 @pytest.mark.parametrize(

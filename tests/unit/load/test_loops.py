@@ -6,7 +6,9 @@ import pytest
 
 from inferlab.load.arrivals import ConstantArrivals, PoissonArrivals
 from inferlab.load.block import LEAST_REQUESTS, Block, ClosedLoad, OpenLoad
+from inferlab.load.ending import Ending
 from inferlab.load.loops import Offered, Reply, clock, offer
+from inferlab.load.stopping import StopRule
 
 
 def sleeper(delay_s: float, sent: list[int] | None = None) -> Callable[[int], Awaitable[Reply]]:
@@ -119,6 +121,43 @@ def test_open_loop_tells_the_rate_of_its_schedule() -> None:
     assert cut.window_end_s - cut.measured_from_s == pytest.approx(0.05)
 
 
+LOADS = [ClosedLoad(2), OpenLoad(ConstantArrivals(200.0)), OpenLoad(ConstantArrivals(0.05))]
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_a_block_can_be_ended_early(load: ClosedLoad | OpenLoad) -> None:
+    async def run_and_end() -> Offered:
+        ending = Ending()
+        asyncio.get_running_loop().call_later(0.1, ending.end)
+        return await offer(Block(load, 0.02, 60.0, 1.0), sleeper(0.004), lambda: None, ending)
+
+    offered = asyncio.run(run_and_end())
+    assert offered.ended_early
+    measured = [row for row in offered.rows if not row.warmup]
+    assert all(offered.measured_from_s <= row.scheduled_s < offered.window_end_s for row in measured)
+    window_s = offered.window_end_s - offered.measured_from_s
+    assert 0.05 < window_s < 30
+    if isinstance(load, OpenLoad):
+        assert offered.offered_rate_per_s == pytest.approx(len(measured) / window_s)
+
+
+@pytest.mark.parametrize("load", LOADS[:2])
+def test_a_stop_rule_ends_a_block_when_it_is_met(load: ClosedLoad | OpenLoad) -> None:
+    offered = run(Block(load, 0.02, 60.0, 1.0, stop=StopRule(0.0, 20)), sleeper(0.004))
+    assert offered.ended_early
+    assert 20 <= sum(not row.warmup for row in offered.rows) <= 24
+    whole = run(Block(load, 0.0, 0.05, 1.0, stop=StopRule(0.0, 10_000)), sleeper(0.004))
+    assert not whole.ended_early
+
+
+def test_failures_do_not_count_for_a_stop_rule() -> None:
+    async def send(number: int) -> Reply:
+        await asyncio.sleep(0.001)
+        return Reply(clock(), "error")
+
+    assert not run(Block(ClosedLoad(1), 0.0, 0.05, 1.0, stop=StopRule(0.0, 2)), send).ended_early
+
+
 @pytest.mark.parametrize("warmup_s", [0.0, 0.03])
 def test_the_end_of_the_warm_up_is_told_once(warmup_s: float) -> None:
     told: list[float] = []
@@ -144,6 +183,7 @@ def test_a_sender_that_raises_ends_the_block() -> None:
         ({"timeout_s": 0.0}, "timeout_s"),
         ({"max_requests": 0}, "max_requests"),
         ({"load": ClosedLoad(0)}, "callers"),
+        ({"warmup_s": 1.0, "find_warmup": True}, "find_warmup"),
     ],
 )
 def test_a_block_that_makes_no_sense_is_refused(changes: dict[str, object], message: str) -> None:

@@ -69,6 +69,15 @@ def test_a_killed_client_is_an_error_that_says_so_and_a_new_start_works(requests
         assert load.run(requests, BLOCK).first_error == ""
 
 
+def test_a_block_ends_when_it_is_told_and_a_late_word_says_nothing(requests: HttpRequests) -> None:
+    with LoadProcess((CORE,)) as load:
+        result = load.run(requests, Block(ClosedLoad(1), 0.0, 600.0, 5.0), lambda phase: load.end())
+        assert result.ended_early
+        assert set(result.columns["status"]) == {"ok"}
+        load.end()
+        assert not load.run(requests, BLOCK).ended_early
+
+
 def test_ctrl_c_in_the_middle_of_a_block_ends_the_client_at_once(requests: HttpRequests) -> None:
     load = LoadProcess((CORE,)).start()
     pid = load.pid

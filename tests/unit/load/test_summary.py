@@ -66,3 +66,20 @@ def test_a_block_without_requests_has_no_throughput_and_no_lag() -> None:
     assert all(len(values) == 0 for values in result.columns.values())
     assert result.columns["status"].dtype.kind == "U"
     assert result.columns["http_status"].dtype == np.int16
+
+
+def test_a_warm_up_that_is_found_is_marked_and_takes_its_share_of_the_cpu_time() -> None:
+    latencies_s = [0.02 if number < 100 else 0.001 + 1e-5 * (number % 7) for number in range(1000)]
+    rows = [row(0.001 * number, 0.001 * number + latency_s) for number, latency_s in enumerate(latencies_s)]
+    rows = [one._replace(warmup=False) for one in rows]
+    block = Block(ClosedLoad(1), 0.0, 1.0, 1.0, find_warmup=True)
+    whole = Offered(rows, START_S, START_S, START_S + 1.0, START_S + 1.0, math.nan)
+    result = summarize(block, whole, identity, 0.5)
+    assert 0.1 <= result.warmup_s + 1e-9 <= 0.13
+    assert result.columns["warmup"].sum() == round(1000 * result.warmup_s)
+    assert result.wall_s == pytest.approx(1 - result.warmup_s)
+    assert result.client_cpu_s == pytest.approx(0.5 * result.wall_s)
+    short = summarize(block, whole._replace(rows=rows[:50]), identity, 0.5)
+    assert math.isnan(short.warmup_s)
+    assert not short.columns["warmup"].any()
+    assert short.client_cpu_s == 0.5
