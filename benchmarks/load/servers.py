@@ -1,4 +1,4 @@
-"""The servers that are loaded here, as bare ASGI functions under uvicorn, and how the scripts start them and inferlab."""
+"""The servers that are loaded here: bare ASGI functions under uvicorn; and how the scripts start them and inferlab."""
 
 from __future__ import annotations
 
