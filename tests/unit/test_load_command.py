@@ -1,6 +1,9 @@
 import json
 import os
+import shutil
 import signal
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -181,6 +184,26 @@ def test_the_ceiling_is_reported_and_text_says_the_same(
     for part in ("outcome", "closed loop, 1 client", "requests/s", "p50", "infer 1.500 ms", "sends at most"):
         assert part in text
     assert "p99 " not in text.partition("latency")[2].partition("\n")[0]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with the program openssl")
+def test_https_needs_a_certificate_that_is_trusted(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
+    arguments = (server.url.replace("http:", "https:"), "--duration", "0.2", "--warmup", "0", "--json")
+    assert run(monkeypatch, *arguments) == 1
+    assert "certificate verify failed" in json.loads(capsys.readouterr().out)["first_error"]
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert run(monkeypatch, *arguments) == 0
+    assert json.loads(capsys.readouterr().out)["requests_ok"] > 0
 
 
 def test_ctrl_c_reports_what_was_measured_so_far_and_marks_it(

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from scipy import signal
 
+from inferlab.load.batch_means import BatchMeans
 from inferlab.load.stopping import StopRule, Watch
 
 
@@ -26,6 +28,17 @@ def test_a_target_of_precision_is_met_with_more_requests_the_tighter_it_is() -> 
     # Of independent values with the coefficient of variation 1/2, (1.96 / 2 / 0.02)² are needed.
     assert 1200 < tight < 6000
     assert requests_until_content(StopRule(0.0, 5000, 0.1), latencies_s) >= 5000
+
+
+def test_stopping_when_the_interval_is_narrow_costs_little_of_its_coverage() -> None:
+    held = []
+    for seed in range(100):
+        noise = np.random.default_rng(seed).normal(size=20_000) * 0.3 * 0.8
+        values = 1 + np.asarray(signal.lfilter([1], [1, -0.6], noise))
+        count = requests_until_content(StopRule(0.0, 100, 0.03), values)
+        assert count > 0
+        held.append(abs(values[:count].mean() - 1) <= BatchMeans(values[:count].tolist()).half_width())
+    assert np.mean(held) >= 0.85
 
 
 def test_a_series_that_drifts_is_never_known_well() -> None:
