@@ -18,7 +18,7 @@ def requests_of(url: str, header_texts: Iterable[str], body_files: Sequence[Path
     """GET of the URL, or POST of each file in turn where there are any. Raises UserError."""
     headers = _headers(header_texts)
     if not body_files:
-        return HttpRequests(_url(url), headers, (b"",), "GET")
+        return HttpRequests(_url(url), headers, (b"",), "GET", "http1")
     bodies = tuple(map(_body, body_files))
     if sum(map(len, bodies)) > MOST_BODY_BYTES:
         raise UserError(f"the --body files have {sum(map(len, bodies)):,} bytes; {MOST_BODY_BYTES:,} are allowed")
@@ -27,7 +27,7 @@ def requests_of(url: str, header_texts: Iterable[str], body_files: Sequence[Path
         if len(kinds) > 1:
             raise UserError("some --body files end in .json and some do not; give --header 'Content-Type: …' for all")
         headers["Content-Type"] = kinds.pop()
-    return HttpRequests(_url(url), headers, bodies)
+    return HttpRequests(_url(url), headers, bodies, "POST", "http1")
 
 
 def _url(url: str) -> str:

@@ -78,6 +78,8 @@ class HttpRequests:
     headers: dict[str, str]
     bodies: tuple[bytes, ...]
     method: Literal["GET", "POST"] = "POST"
+    client: Literal["aiohttp", "http1"] = "aiohttp"
+    """What sends: aiohttp, with which studies are measured, or `load.http1`, which adds less of its own."""
 
     def __post_init__(self) -> None:
         if not self.bodies:

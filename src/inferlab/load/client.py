@@ -2,16 +2,18 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
+from httptools import HttpParserError
 from multidict import istr
 from yarl import URL
 
 from inferlab.load.block import Block, BlockResult, HttpRequests, Phase
 from inferlab.load.ending import Ending
-from inferlab.load.loops import Reply, clock, offer
+from inferlab.load.http1 import Pool, messages
+from inferlab.load.loops import Reply, Send, clock, offer
 from inferlab.load.popularity import Pick, picks
 from inferlab.load.summary import summarize
 from inferlab.load.timings import UNTOLD, ServerTimings, parse_server_timing
@@ -33,7 +35,6 @@ async def run_block(
 
     Redirects are answers and not followed. Where there is an `ending`, it can end the measured part early.
     """
-    timeout = aiohttp.ClientTimeout(total=block.timeout_s)
     cpu_s = time.process_time()
 
     def on_measured() -> None:
@@ -41,20 +42,53 @@ async def run_block(
         cpu_s = time.process_time()
         on_phase("measured")
 
+    async with _sending(requests, block) as send:
+        with quiet_collector():
+            offered = await offer(block, send, on_measured, ending)
+        cpu_s = time.process_time() - cpu_s
+        on_phase("finished")
+    return summarize(block, offered, _read_timings, cpu_s)
+
+
+@asynccontextmanager
+async def _sending(requests: HttpRequests, block: Block) -> AsyncIterator[Send]:
+    pick = picks(len(requests.bodies), block.zipf_exponent, block.seed)
+    if requests.client == "http1":
+        pool = Pool(requests.url, block.timeout_s)
+        try:
+            yield _http1(pool, messages(requests), pick)
+        finally:
+            pool.close()
+        return
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=block.longest_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=requests.headers,
         skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         auto_decompress=False,
-        timeout=timeout,
+        timeout=aiohttp.ClientTimeout(total=block.timeout_s),
     ) as session:
-        sender = _Sender(session, requests, picks(len(requests.bodies), block.zipf_exponent, block.seed))
-        with quiet_collector():
-            offered = await offer(block, sender.send, on_measured, ending)
-        cpu_s = time.process_time() - cpu_s
-        on_phase("finished")
-    return summarize(block, offered, _read_timings, cpu_s)
+        yield _Sender(session, requests, pick).send
+
+
+def _http1(pool: Pool, requests: Sequence[bytes], pick: Pick) -> Send:
+    async def send(number: int) -> Reply:
+        try:
+            answer = await pool.ask(requests[pick(number)])
+        except TimeoutError:
+            return Reply(NAN, "timeout", error="no answer in time")
+        except (OSError, HttpParserError) as error:
+            return Reply(NAN, "error", error=f"{type(error).__name__}: {error}")
+        status = answer.http_status
+        if 200 <= status < 300:
+            timings = answer.headers.get(b"server-timing")
+            cached = answer.headers.get(b"cache-status", b"").endswith(HIT.encode())
+            told = None if timings is None else timings.decode("latin-1")
+            return Reply(answer.first_byte_s, "ok", status, told, cached=cached)
+        text = f"HTTP {status}: {answer.body[:ERROR_TEXT_LENGTH].decode(errors='replace')}"
+        return Reply(answer.first_byte_s, _status_of(status), status, error=text)
+
+    return send
 
 
 class _Sender:

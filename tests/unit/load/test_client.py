@@ -16,6 +16,14 @@ from inferlab.load.client import quiet_collector, run_block
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+client: Literal["aiohttp", "http1"] = "aiohttp"
+
+
+@pytest.fixture(params=["aiohttp", "http1"], autouse=True)
+def every_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.client", request.param)
+
+
 def load(
     handler: Handler,
     block: Block,
@@ -34,7 +42,9 @@ def load(
         await site.start()
         port = runner.addresses[0][1]
         try:
-            requests = HttpRequests(f"http://127.0.0.1:{port}/", {"Content-Type": "x/y", "X-One": "1"}, bodies, method)
+            requests = HttpRequests(
+                f"http://127.0.0.1:{port}/", {"Content-Type": "x/y", "X-One": "1"}, bodies, method, client
+            )
             return await run_block(requests, block, phases.append if phases is not None else lambda phase: None)
         finally:
             await runner.cleanup()
@@ -144,11 +154,11 @@ def test_an_answer_that_breaks_off_is_an_error() -> None:
 
     result = load(handler, Block(ClosedLoad(1), 0.0, 1.0, 5.0, max_requests=2))
     assert result.columns["status"].tolist() == ["error", "error"]
-    assert "ServerDisconnectedError" in result.first_error
+    assert {"aiohttp": "ServerDisconnectedError", "http1": "ConnectionResetError"}[client] in result.first_error
 
 
 def test_nobody_listening_is_an_error_of_each_request() -> None:
-    requests = HttpRequests("http://127.0.0.1:9/", {}, (b"",))
+    requests = HttpRequests("http://127.0.0.1:9/", {}, (b"",), client=client)
     block = Block(ClosedLoad(1), 0.0, 1.0, 5.0, max_requests=2)
     result = asyncio.run(run_block(requests, block, lambda phase: None))
     assert result.columns["status"].tolist() == ["error", "error"]
