@@ -22,7 +22,7 @@ from inferlab.load_options import LoadOptions, block_of, check_requests_out, cor
 from inferlab.load_requests import requests_of
 from inferlab.load_text import as_text
 from inferlab.measure.telemetry.cpu import machine_cpu
-from inferlab.measure.telemetry.throttling import throttle_events
+from inferlab.measure.telemetry.throttling import Throttling
 from inferlab.measure.validity import Evidence, Limits, why_invalid
 from inferlab.progress import progress
 from inferlab.records import whole_file
@@ -75,7 +75,11 @@ class _Watched:
 
     def __init__(self, client: LoadProcess) -> None:
         self._client = client
-        self._readings: dict[Phase, tuple[float, int]] = {}
+        self._steal_s: dict[Phase, float] = {}
+        self._throttling = Throttling()
+        self._counts_throttling = self._throttling.start(()) is None
+        self.throttled = 0
+        """Events meanwhile, as far as they are counted here."""
         self.interrupted = False
 
     def run(self, requests: HttpRequests, block: Block) -> BlockResult:
@@ -83,21 +87,21 @@ class _Watched:
         with self._ending_on_interrupt(), _ticking(block.warmup_s + block.block_s):
             return self._client.run(requests, block, self._on_phase)
 
-    def throttled(self) -> int:
-        """Events meanwhile."""
-        return self._readings["finished"][1] - self._readings["measured"][1]
-
     def steal_s(self) -> float:
         """CPU seconds of the whole machine that the hypervisor took meanwhile."""
-        return self._readings["finished"][0] - self._readings["measured"][0]
+        return self._steal_s["finished"] - self._steal_s["measured"]
 
     def _on_phase(self, phase: Phase) -> None:
-        self._readings[phase] = (machine_cpu().steal_s, throttle_events())
+        self._steal_s[phase] = machine_cpu().steal_s
+        if self._counts_throttling and phase == "measured":
+            self._throttling.begin()
+        elif self._counts_throttling:
+            self.throttled = self._throttling.events()
 
     @contextmanager
     def _ending_on_interrupt(self) -> Iterator[None]:
         def handle(number: int, frame: FrameType | None) -> None:
-            if self.interrupted or "measured" not in self._readings:
+            if self.interrupted or "measured" not in self._steal_s:
                 raise KeyboardInterrupt
             self.interrupted = True
             print("inferlab: ending; Ctrl-C once more ends without a result", file=sys.stderr, flush=True)
@@ -125,7 +129,7 @@ def _judge(found: dict[str, Any], block: Block, watched: _Watched) -> tuple[str,
             client_cpu_percent=found["client_cpu_percent"],
             machine_cpu_other_percent=NAN,
             cpu_steal_percent=100 * watched.steal_s() / (wall_s * (os.cpu_count() or 1)),
-            throttle_events=watched.throttled(),
+            throttle_events=watched.throttled,
             callers_by_little=NAN,
             callers=NAN,
             served_share=NAN,

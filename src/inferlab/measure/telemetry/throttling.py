@@ -28,11 +28,16 @@ class Throttling(TelemetrySource):
         self._counters = [path for path in _files(self._root) if _events(path) is not None]
         return None if self._counters else NO_COUNTERS
 
-    def begin(self, server_pid: int) -> None:
+    def begin(self, server_pid: int | None = None) -> None:
+        """They are of the machine, whatever runs on it."""
         self._begin = self._total()
 
     def end(self, server_pid: int) -> Reading:
-        return {"throttle_events": float(self._total() - self._begin)}
+        return {"throttle_events": float(self.events())}
+
+    def events(self) -> int:
+        """How many there were since `begin`."""
+        return self._total() - self._begin
 
     def _total(self) -> int:
         return sum(_events(path) or 0 for path in self._counters)
