@@ -21,7 +21,7 @@ from inferlab.params_errors import explained
 from inferlab.params_file import read_sections
 from inferlab.records import Frozen, Precision
 from inferlab.registry import Registry
-from inferlab.studies.base import STUDIES, ClosedLoop, OpenLoop, Scenario, Study
+from inferlab.studies.base import SCENARIOS, STUDIES, Scenario, Study
 from inferlab.targets.base import TARGETS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -103,7 +103,7 @@ class Params(Frozen):
     optimizations: dict[str, Optimization]
     compile: Compile
     serve: Serve
-    scenarios: dict[str, ClosedLoop | OpenLoop]
+    scenarios: dict[str, Scenario]
     studies: dict[str, Study]
     validity: Limits
     analysis: Analysis
@@ -224,8 +224,7 @@ def _steps(key: str, rows: Any) -> list[Step]:
 
 
 def _scenario(row: dict[str, Any], key: str) -> Scenario:
-    kinds: dict[str, type[Scenario]] = {"closed": ClosedLoop, "open": OpenLoop}
-    return _frozen(kinds[_known(f"{key}.kind", row.get("kind"), kinds)], row, key)
+    return _frozen(SCENARIOS[_known(f"{key}.kind", row.get("kind"), SCENARIOS)], row, key)
 
 
 def _known(key: str, name: Any, known: Mapping[str, Any] | list[str]) -> str:
@@ -298,6 +297,7 @@ def _check_combinations(params: Params) -> None:
                 list(optimizations),
                 f"a selection with {ORIGINAL!r}, the reference that the study compares with",
             )
+        _check_sizes(params, study_name, study)
         for model in params.run.models:
             samples = params.models[model].evaluation_count(params.profile.data.evaluation_fraction)
             if study.mix.zipf_exponent is not None and study.mix.distinct > samples:
@@ -306,3 +306,22 @@ def _check_combinations(params: Params) -> None:
                     study.mix.distinct,
                     f"at most {samples}, the evaluation samples of {model} in the profile {params.run.profile}",
                 )
+
+
+def _check_sizes(params: Params, study_name: str, study: Study) -> None:
+    """Every request of a study fits into the batches of every configuration, and these into the artifacts."""
+    allowed = params.serve.max_batch_size
+    served = study.configurations("", study.optimizations, ("",))
+    limits = [one.largest_batch(allowed) for one in served]
+    if max(limits) > allowed:
+        raise ParamsError(
+            f"studies.{study_name}.batch_limits", max(limits), f"at most {allowed}, which is serve.max_batch_size"
+        )
+    for name in study.scenarios:
+        items = getattr(params.scenarios[name], "items", 1)
+        if items > min(limits):
+            raise ParamsError(
+                f"studies.{study_name}.scenarios",
+                name,
+                f"scenarios of at most {min(limits)} item(s) a request, the smallest batch limit of the study",
+            )

@@ -183,6 +183,7 @@ class Configuration(Frozen):
     """One row of a table: model × optimization × target × path × batching. The A/A twin differs by `twin` alone.
 
     `cache_share` is the share of the study's payloads whose answers the server's response cache holds; 0 is no cache.
+    `batch_limit` is how many items a batch holds at most, where that is not what params.yaml `serve:` says.
     """
 
     model: str
@@ -191,6 +192,7 @@ class Configuration(Frozen):
     path: ServingPath
     batching: Batching
     cache_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    batch_limit: Annotated[int, Field(ge=1)] | None = None
     twin: bool = False
 
     @property
@@ -198,7 +200,17 @@ class Configuration(Frozen):
         """The configuration's name in every file, table and run."""
         name = f"{self.model}/{self.optimization}/{self.target}/{self.path}/{self.batching}"
         name += f"/cache-{self.cache_share:g}" if self.cache_share else ""
+        name += f"/batch-{self.batch_limit}" if self.batch_limit else ""
         return f"{name}/twin" if self.twin else name
+
+    def largest_batch(self, max_batch_size: int) -> int:
+        """Items that a run of the model holds at most, where `max_batch_size` is the limit of all."""
+        return 1 if self.batching == "none" else self.batch_limit or max_batch_size
+
+    @property
+    def without_twin(self) -> Self:
+        """The configuration itself: of the A/A twin, the one that it is the twin of."""
+        return self.model_copy(update={"twin": False})
 
 
 class PlannedConfiguration(Frozen):
@@ -230,12 +242,23 @@ class PayloadMix(Frozen):
         return shares
 
 
+class PlannedScenario(Frozen):
+    """A row of params.yaml `scenarios:` as it was when the study was planned."""
+
+    name: str
+    row: dict[str, Any]
+
+
 class PlanRecord(Record):
     """What a study will measure on this machine, decided before any server starts."""
 
     study: str
+    kind: str = ""
+    """Of the study: which analysis and page its rows belong to."""
     model: str
     payloads: PayloadMix = PayloadMix()
+    scenarios: tuple[PlannedScenario, ...] = ()
+    """In the order of the study; studies.base.scenarios_of reads them."""
     reference: str
     """Id of the reference configuration, or empty where it cannot be measured here."""
     configurations: tuple[PlannedConfiguration, ...]

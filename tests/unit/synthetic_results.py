@@ -20,6 +20,7 @@ from inferlab.records import (
     OptimizationRecord,
     PayloadMix,
     PlannedConfiguration,
+    PlannedScenario,
     PlanRecord,
     QualityRecord,
     StepRecord,
@@ -27,7 +28,18 @@ from inferlab.records import (
 )
 
 SCENARIOS = ("one-caller", "eight-callers", "common-rate")
-STUDY_SCENARIOS = {"serving": SCENARIOS, "optimization": SCENARIOS[:2], "caching": SCENARIOS[1:2]}
+LEVELS = {f"load-{round(100 * share)}": share for share in (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)}
+SEARCH = "p99-within-limit"
+SEARCH_ROW: dict[str, Any] = {"kind": "search", "p99_limit_s": 0.1, "steps": 4}
+CALLERS = {"one-caller": 1, "eight-callers": 8, "64-callers": 64, "common-rate": 2}
+STUDY_SCENARIOS = {
+    "serving": SCENARIOS,
+    "optimization": SCENARIOS[:2],
+    "caching": SCENARIOS[1:2],
+    "scalability": ("one-caller", "eight-callers", "64-callers", *LEVELS, SEARCH),
+}
+OVERLOADED = 50.0
+"""A saturated server's mean latency over its service time, as far as it comes within a block."""
 PRECISION = {"original": "fp32", "quantized": "int8-static", "pruned": "fp32", "sparse": "fp32"}
 SPEED = {"original": 1.0, "quantized": 0.5, "pruned": 0.75, "sparse": 1.0}
 MEASURED_TARGETS = {"cpu-eager": 1.6, "cpu-openvino": 1.0}
@@ -77,6 +89,9 @@ class Synthetic:
                 Configuration(model=model, optimization="original", target=t, path="fastapi-plain", batching="none")
                 for t in targets
             ]
+        elif study == "scalability":
+            cells = product(("cpu-openvino",), ("original", "quantized"), ("fastapi",), ("none", "dynamic"))
+            found = [Configuration(model=model, optimization=o, target=t, path=p, batching=b) for t, o, p, b in cells]
         elif study == "caching":
             found = [
                 Configuration(
@@ -243,10 +258,16 @@ def write_study(folder: Path, truth: Synthetic, study: str, model: str, rng: np.
         )
     reference = next(c for c in configurations if c.twin).model_copy(update={"twin": False}).id
     mix = MIX if study == "caching" else PayloadMix()
-    PlanRecord(study=study, model=model, payloads=mix, reference=reference, configurations=tuple(planned)).write(
-        folder / "plans" / f"{study}-{model}.json"
-    )
     scenarios = STUDY_SCENARIOS[study]
+    PlanRecord(
+        study=study,
+        kind=study,
+        model=model,
+        payloads=mix,
+        scenarios=tuple(PlannedScenario(name=name, row=scenario_row(name)) for name in scenarios),
+        reference=reference,
+        configurations=tuple(planned),
+    ).write(folder / "plans" / f"{study}-{model}.json")
     blocks: list[dict[str, Any]] = []
     requests: list[pd.DataFrame] = []
     for round_number in range(1, truth.rounds + 1):
@@ -254,9 +275,10 @@ def write_study(folder: Path, truth: Synthetic, study: str, model: str, rng: np.
         for entry in planned:
             if entry.outcome is None:
                 for scenario in scenarios:
-                    block, frame = _block(truth, study, entry.configuration, scenario, round_number, drift, rng)
-                    blocks.append(block)
-                    requests.append(frame)
+                    make = _search if scenario == SEARCH else _single
+                    for block, frame in make(truth, study, entry.configuration, scenario, round_number, drift, rng):
+                        blocks.append(block)
+                        requests.append(frame)
     out = folder / "measurements" / study / model
     out.mkdir(parents=True, exist_ok=True)
     dtypes = {name: dtype for name, dtype in BLOCK_COLUMNS.items() if dtype != "str"}
@@ -264,6 +286,36 @@ def write_study(folder: Path, truth: Synthetic, study: str, model: str, rng: np.
     pd.concat(requests, ignore_index=True)[list(REQUEST_COLUMNS)].astype(REQUEST_COLUMNS).to_parquet(
         out / "requests.parquet", compression="zstd"
     )
+
+
+def scenario_row(name: str) -> dict[str, Any]:
+    """The scenario as params.yaml has it."""
+    if name == "common-rate":
+        return {"kind": "open", "share_of_slowest": 0.5}
+    if name in LEVELS:
+        return {"kind": "level", "share_of_capacity": LEVELS[name]}
+    if name == SEARCH:
+        return SEARCH_ROW
+    return {"kind": "closed", "callers": CALLERS[name]}
+
+
+Blocks = list[tuple[dict[str, Any], pd.DataFrame]]
+
+
+def _single(truth: Synthetic, study: str, configuration: Configuration, scenario: str, *more: Any) -> Blocks:
+    return [_block(truth, study, configuration, scenario, *more, share=LEVELS.get(scenario))]
+
+
+def _search(*given: Any) -> Blocks:
+    """A bisection on a queue whose capacity is the inverse of its service time."""
+    low, high = 0.0, 1.0
+    found = []
+    for step in range(SEARCH_ROW["steps"]):
+        share = (low + high) / 2
+        found.append(_block(*given, share=share, attempt=step))
+        kept = found[-1][0]["latency_p99_s"] <= SEARCH_ROW["p99_limit_s"]
+        low, high = (share, high) if kept else (low, share)
+    return found
 
 
 def _block(
@@ -274,17 +326,23 @@ def _block(
     round_number: int,
     drift: float,
     rng: np.random.Generator,
+    share: float | None = None,
+    attempt: int = 1,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    callers = {"one-caller": 1, "eight-callers": 8, "common-rate": 2}[scenario]
+    callers = CALLERS.get(scenario, 1)
     batch = min(callers, 8) if configuration.batching == "dynamic" else 1
     typical_s = truth.truth_s(configuration) * float(np.exp(drift + rng.normal(0, truth.noise)))
     typical_s *= callers * (0.7 if batch == 8 else 1.0)
     hits = np.arange(truth.requests) % 10 < 10 * HITS[configuration.cache_share]
     latency = np.where(hits, HIT_S * callers, typical_s) * np.exp(rng.normal(0, 0.1, truth.requests))
     rate = 20.0 if scenario == "common-rate" else callers / float(latency.mean())
+    if share is not None:
+        # Sojourn times of M/M/1: exponential, the service time over what the load leaves idle.
+        rate = share / typical_s
+        latency = rng.exponential(typical_s / (1 - share) if share < 1 else OVERLOADED * typical_s, truth.requests)
     sent = np.arange(truth.requests) / rate
     keys = {"study": study, "configuration": configuration.id, "scenario": scenario, "machine_id": truth.machine_id}
-    keys |= {"round": round_number, "attempt": 1}
+    keys |= {"round": round_number, "attempt": attempt}
     invalid = configuration.id in truth.invalid
     columns = {"scheduled_s": sent, "sent_s": sent, "first_byte_s": sent + latency, "done_s": sent + latency}
     frame = pd.DataFrame(columns | dict.fromkeys(("parse_s", "queue_s", "batch_s", "serialize_s"), 0.0))
@@ -307,7 +365,7 @@ def _block(
         "requests_error": 0,
         "requests_timeout": 0,
         "requests_rejected": 0,
-        "offered_rate_per_s": rate if scenario == "common-rate" else np.nan,
+        "offered_rate_per_s": rate if scenario == "common-rate" or share is not None else np.nan,
         "throughput_per_s": rate,
         "latency_mean_s": kept.mean(),
         "latency_std_s": kept.std(),

@@ -280,6 +280,17 @@ WRONG: dict[str, tuple[Edit, list[str]]] = {
         lambda c: c["studies"]["caching"].update(payloads={"distinct": 20, "zipf_exponet": 1.0}),
         ["studies.caching.payloads.zipf_exponet", "'zipf_exponent'?"],
     ),
+    "a batch limit beyond that of all": (
+        lambda c: (c["run"].update(studies=["batch-limit"]), c["studies"]["batch-limit"].update(batch_limits=[16])),
+        ["studies.batch-limit.batch_limits", "16", "at most 8"],
+    ),
+    "requests that do not fit into a batch": (
+        lambda c: (
+            c["run"].update(studies=["request-size"]),
+            c["studies"]["request-size"].update(batchings=["none", "dynamic"]),
+        ),
+        ["studies.request-size.scenarios", "four-callers-2-items", "at most 1 item"],
+    ),
     "a target that is none": (
         lambda c: c["studies"]["caching"].update(targets=["cpu-openvin"]),
         ["studies.caching.targets", "'cpu-openvin'", "'cpu-openvino'?"],
@@ -316,7 +327,7 @@ def test_a_folder_with_the_whole_set_has_more_pictures(tmp_path: Path, write: Ca
 def test_a_value_may_be_used_again_by_its_anchor(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     text = (REPOSITORY / "params.yaml").read_text()
-    text = text.replace("optimizations: [original, quantized]\n", "optimizations: &two [original, quantized]\n")
+    text = text.replace("optimizations: [original, quantized]\n", "optimizations: &two [original, quantized]\n", 1)
     text = text.replace(
         "optimizations: [original, quantized, pruned, sparse]\n    scen", "optimizations: *two\n    scen"
     )

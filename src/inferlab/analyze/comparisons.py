@@ -13,6 +13,7 @@ from inferlab.analyze.quality import ORIGINAL
 from inferlab.analyze.rows import Row
 from inferlab.analyze.statistics import NAN, PairedRatio, holm, paired_logs, ratios_of
 from inferlab.analyze.verdicts import alpha_of_step, more_rounds, noise_floor, verdict_of
+from inferlab.studies.base import LoadLevel, RateSearch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ PAIR = ["model", "configuration", "reference", "scenario", "metric"]
 NOISE_COLUMNS = [*SCOPE, "scenario", "metric", "reference", "ratio_median", "ratio", "ratio_low", "ratio_high"]
 NOISE_COLUMNS += ["log_sd", "noise_floor", "rounds", "autocorrelation", "effective_rounds", "twin_warning"]
 
-COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "cache_share"]
+COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "cache_share", "batch_limit"]
 COLUMNS += ["configuration", "scenario", "metric", "better"]
 COLUMNS += [
     "against",
@@ -127,7 +128,12 @@ def comparison_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
 
 
 def metrics_of(row: Row) -> dict[str, str]:
-    """The metrics that say something under the row's scenario: at an offered rate, throughput is that rate."""
+    """The metrics that say something under the row's scenario: at an offered rate, throughput is that rate.
+
+    Where each configuration has a rate of its own, none says anything of two of them.
+    """
+    if isinstance(row.scenario, LoadLevel | RateSearch):
+        return {}
     left_out = () if row.keys["loop"] == "closed" else ("throughput_per_s",)
     return {name: better for name, better in METRICS.items() if name not in left_out}
 
@@ -153,7 +159,7 @@ def _references(row: Row, reference: Row, candidates: list[Row]) -> Iterator[tup
     if row is not reference:
         yield AGAINST_REFERENCE, reference
     if row.keys["optimization"] != ORIGINAL:
-        same = ("target", "path", "batching", "cache_share")
+        same = ("target", "path", "batching", "cache_share", "batch_limit")
         for other in candidates:
             if other.keys["optimization"] == ORIGINAL and all(other.keys[name] == row.keys[name] for name in same):
                 yield AGAINST_ORIGINAL, other
@@ -189,7 +195,17 @@ def _twin_warning(twin: PairedRatio, confidence: float) -> str:
 def _record(
     row: Row, reference: Row, metric: str, better: str, found: PairedRatio, twin: PairedRatio | None
 ) -> dict[str, Any]:
-    names = (*SCOPE, "target", "optimization", "path", "batching", "cache_share", "configuration", "scenario")
+    names = (
+        *SCOPE,
+        "target",
+        "optimization",
+        "path",
+        "batching",
+        "cache_share",
+        "batch_limit",
+        "configuration",
+        "scenario",
+    )
     return {
         **{name: row.keys[name] for name in names},
         "metric": metric,

@@ -49,7 +49,7 @@ COLUMNS = {
 
 
 def optimization_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
-    """One line a row (A/A twins and studies of caches left out), with accuracy and engagement beside its speed.
+    """One line a row, with accuracy and engagement beside its speed. A/A twins and rows that stand apart are left out.
 
     Speed-ups are ratios of throughput (closed loop), paired by round, above 1 is faster: `speedup_vs_users` against the
     original on cpu-eager, what a user of PyTorch has; `speedup_vs_best_fp32` against the fastest target that runs the
@@ -57,7 +57,7 @@ def optimization_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     did. All stand under the same study, path, batching and scenario. Accuracy differences are against the
     original on the same target, on the same samples.
     """
-    kept = [row for row in rows if not row.keys["twin"] and not row.compares_caches]
+    kept = [row for row in rows if not row.keys["twin"] and not row.stands_apart]
     names = ("model", "optimization", "target")
     quality: dict[tuple[str, ...], dict[str, Any]] = {}
     lines = []

@@ -246,14 +246,14 @@ def usable_blocks(blocks: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def pooled_requests(requests: "pd.DataFrame | None", blocks: "pd.DataFrame") -> "pd.DataFrame":
-    """Columns latency_s (seconds) and cached of the requests that belong to `blocks`."""
+    """Columns round, latency_s (seconds) and cached of the requests that belong to `blocks`."""
     import numpy as np
     import pandas as pd
 
     if requests is None or len(blocks) == 0:
-        return pd.DataFrame({"latency_s": np.empty(0), "cached": np.empty(0, dtype=bool)})
+        return pd.DataFrame({"round": np.empty(0, int), "latency_s": np.empty(0), "cached": np.empty(0, dtype=bool)})
     belongs = np.isin(_block_numbers(requests), _block_numbers(blocks))
-    return requests.loc[belongs, ["latency_s", "cached"]]
+    return requests.loc[belongs, ["round", "latency_s", "cached"]]
 
 
 def _block_numbers(frame: "pd.DataFrame") -> "np.ndarray":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferlab.analyze.results import ResultSet, pooled_requests, usable_blocks
 from inferlab.records import PlannedConfiguration, PlanRecord
+from inferlab.studies.base import Scenario, scenarios_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,7 @@ KEYS = (
     "path",
     "batching",
     "cache_share",
+    "batch_limit",
     "twin",
     "configuration",
     "scenario",
@@ -37,6 +39,9 @@ KEYS = (
 )
 """Columns that every table begins with."""
 
+SCALABILITY = "scalability"
+"""The kind of the studies whose scenarios are the load."""
+
 MINIMUM_ROUNDS = 2
 """One round has no interval, and a table value without an interval is not shown."""
 
@@ -45,13 +50,15 @@ MINIMUM_ROUNDS = 2
 class Row:
     """One configuration under one scenario.
 
-    `blocks` are its usable blocks, one a round, empty where not measured; `attempts` are all its blocks.
+    `blocks` are its usable blocks, one a round, empty where not measured; `attempts` are all its blocks. `scenario` is
+    what its plan says, None where that is of before plans did.
     """
 
     results: ResultSet
     keys: dict[str, Any]
     blocks: "pd.DataFrame"
     attempts: "pd.DataFrame"
+    scenario: Scenario | None = None
 
     @cached_property
     def latencies(self) -> "np.ndarray":
@@ -60,9 +67,24 @@ class Row:
 
     @cached_property
     def requests(self) -> "pd.DataFrame":
-        """Columns latency_s and cached of all measured requests."""
+        """Columns round, latency_s and cached of all measured requests."""
         key = (self.keys["study"], self.keys["configuration"], self.keys["scenario"])
         return pooled_requests(self.results.requests.get(key), self.blocks)
+
+    @cached_property
+    def latencies_by_round(self) -> "list[np.ndarray]":
+        """As `latencies`, [requests] of each round."""
+        return [part["latency_s"].to_numpy(dtype=float) for _, part in self.requests.groupby("round")]
+
+    @property
+    def kind(self) -> str:
+        """Of the row's study; empty where its plan is of before plans said so."""
+        return self.results.plans[(self.keys["study"], self.keys["model"])].kind
+
+    @property
+    def stands_apart(self) -> bool:
+        """Whether the row's study asks what caches or load do: its speeds answer no question of other pages."""
+        return self.compares_caches or self.kind == SCALABILITY
 
     @property
     def compares_caches(self) -> bool:
@@ -90,15 +112,16 @@ class Row:
 def rows_of(results: ResultSet, scenarios: Mapping[str, Sequence[str]], open_loop: Collection[str] = ()) -> list[Row]:
     """All rows of a set in the order of its plans.
 
-    `scenarios` names the scenarios of a study (params.yaml) for plans of which nothing was measured here; `open_loop`
-    names the scenarios whose rate is offered, so that their throughput says nothing about speed.
+    A plan says which scenarios its study has. For plans of before they did so, `scenarios` names those of a study
+    (params.yaml), and `open_loop` those whose rate is offered, so that their throughput says nothing about speed.
     """
     rows: list[Row] = []
     for plan in results.plans.values():
         blocks = results.blocks
         blocks = blocks[(blocks["study"] == plan.study) & (blocks["model"] == plan.model)]
         usable = usable_blocks(blocks)
-        named = list(scenarios.get(plan.study, ()))
+        planned_scenarios = scenarios_of(plan)
+        named = list(planned_scenarios or scenarios.get(plan.study, ()))
         measured = [str(name) for name in blocks["scenario"].unique()]
         names = sorted(measured, key=lambda name: (named.index(name) if name in named else len(named), name)) or named
         tried, kept = (dict(list(frame.groupby(["configuration", "scenario"]))) for frame in (blocks, usable))
@@ -106,8 +129,10 @@ def rows_of(results: ResultSet, scenarios: Mapping[str, Sequence[str]], open_loo
         for planned in plan.configurations:
             for scenario in names:
                 key = (planned.configuration.id, scenario)
-                load = {"scenario": scenario, "loop": "open" if scenario in open_loop else "closed"}
-                rows.append(_row(results, plan, planned, load, tried.get(key, empty), kept.get(key, empty)))
+                found = planned_scenarios.get(scenario)
+                loop = found.loop if found else ("open" if scenario in open_loop else "closed")
+                load = {"scenario": scenario, "loop": loop}
+                rows.append(_row(results, plan, planned, load, found, tried.get(key, empty), kept.get(key, empty)))
     return rows
 
 
@@ -125,6 +150,7 @@ def _row(
     plan: PlanRecord,
     planned: PlannedConfiguration,
     load: dict[str, str],
+    scenario: Scenario | None,
     blocks: "pd.DataFrame",
     usable: "pd.DataFrame",
 ) -> Row:
@@ -147,6 +173,7 @@ def _row(
         "path": configuration.path,
         "batching": configuration.batching,
         "cache_share": configuration.cache_share,
+        "batch_limit": configuration.batch_limit,
         "twin": configuration.twin,
         "configuration": configuration.id,
         **load,
@@ -156,7 +183,7 @@ def _row(
         "rounds": len(usable),
         "rounds_left_out": all_rounds - len(usable),
     }
-    return Row(results, keys, usable if outcome == "measured" else usable.iloc[:0], blocks)
+    return Row(results, keys, usable if outcome == "measured" else usable.iloc[:0], blocks, scenario)
 
 
 def _outcome(

@@ -23,6 +23,7 @@ IDENTITY = (
     "path",
     "batching",
     "cache_share",
+    "batch_limit",
     "twin",
     "scenario",
     "loop",

@@ -9,11 +9,15 @@ from inferlab.analyze.caching import caching_table
 from inferlab.analyze.comparisons import comparison_table, noise_table
 from inferlab.analyze.headline import headline, machine_table
 from inferlab.analyze.interactions import interaction_table
+from inferlab.analyze.knee import knee_table
 from inferlab.analyze.latency import latency_quantiles, latency_table
 from inferlab.analyze.optimization import optimization_table
 from inferlab.analyze.quality import quality_table
+from inferlab.analyze.rate_limit import rate_limit_table
 from inferlab.analyze.results import load_results
 from inferlab.analyze.rows import rows_of
+from inferlab.analyze.scalability import scalability_table
+from inferlab.analyze.tenfold import tenfold_table
 from inferlab.analyze.throughput import throughput_table
 from inferlab.analyze.utilization import absent_table, utilization_table
 from inferlab.records import file_digest, whole_file
@@ -59,6 +63,10 @@ def write_tables(
         "telemetry_absent": absent_table(sets),
         "optimization": optimization,
         "caching": caching,
+        "scalability": scalability_table(rows, confidence),
+        "knees": knee_table(rows, confidence),
+        "rate_limits": rate_limit_table(rows, confidence),
+        "tenfold": tenfold_table(rows, confidence),
         "quality": quality_table(sets, confidence),
         "interactions": interaction_table(rows, confidence),
         "noise": noise,
@@ -71,7 +79,8 @@ def write_tables(
         checksums = {name: file_digest(results / name) for name in files}
         part.write_text(json.dumps(checksums, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     with whole_file(results / "metrics.json") as part:
-        latency, throughput = (frame[~frame["study"].isin(caching["study"])] for frame in (latency, throughput))
+        apart = {row.keys["study"] for row in rows if row.stands_apart}
+        latency, throughput = (frame[~frame["study"].isin(apart)] for frame in (latency, throughput))
         numbers = headline(this, latency, optimization, noise)
         part.write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     _write_plots(results / PLOTS, latency, throughput, this)

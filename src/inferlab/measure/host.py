@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from inferlab.child import HANDSHAKE_TIMEOUT_S
 from inferlab.errors import ArtifactError, MeasurementError
 from inferlab.load.process import LoadProcess
+from inferlab.measure.payloads import together
 from inferlab.processes import places_to_start
 from inferlab.records import ArtifactRecord, PlannedConfiguration, digest_of
 from inferlab.serve.cache import bytes_of_answers
@@ -30,7 +31,7 @@ class Host:
 
     def __init__(self, server: ServerProcess, samples: Sequence[dict[str, np.ndarray]], load: LoadProcess) -> None:
         self._server = server
-        self._samples = tuple(samples)
+        self._samples = {1: tuple(samples)}
         self._load = load
 
     @property
@@ -38,13 +39,19 @@ class Host:
         """Process id of the server, the root of its process tree."""
         return self._server.pid
 
-    def run(self, block: Block, on_phase: Callable[[Phase], None]) -> BlockResult:
-        """Run a block of load; `on_phase` is told of both ends of its measured part. Raises MeasurementError."""
+    def run(self, block: Block, on_phase: Callable[[Phase], None], items: int = 1) -> BlockResult:
+        """Run a block of load whose requests carry `items` samples each. Raises MeasurementError.
+
+        `on_phase` is told of both ends of its measured part.
+        """
+        if items not in self._samples:
+            self._samples[items] = tuple(together(self._samples[1], items))
+        samples = self._samples[items]
         self._server.resume()
         if self._server.kind == "direct":
-            result = self._server.run(self._samples, block, on_phase)
+            result = self._server.run(samples, block, on_phase)
         else:
-            result = self._load.run(self._server.requests(self._samples), block, on_phase)
+            result = self._load.run(self._server.requests(samples), block, on_phase)
         self._server.pause()
         return result
 
@@ -110,7 +117,7 @@ def _server(
     if digest_of(ArtifactRecord.read(folder / "artifact.json").files) != planned.artifact_digest:
         raise ArtifactError(f"{folder} is not the artifact that the study was planned with; run dvc repro")
     # Each compiled batch size holds memory of its own, so that what never batches must not load them.
-    largest = 1 if configuration.batching == "none" else max_batch_size
+    largest = configuration.largest_batch(max_batch_size)
     factory = SessionFactory(artifact_dir=folder, model=model, cores=cores, largest_batch=largest)
     cache_bytes = bytes_of_answers(round(configuration.cache_share * distinct), model.outputs)
-    return ServerProcess(configuration.path, factory, model, configuration.batching, max_batch_size, cores, cache_bytes)
+    return ServerProcess(configuration.path, factory, model, configuration.batching, largest, cores, cache_bytes)

@@ -10,6 +10,7 @@ from inferlab.data.base import Samples
 from inferlab.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from inferlab.models.base import Model
@@ -31,3 +32,12 @@ def payloads(model: Model, prepared: Path, seed: int, mix: PayloadMix) -> list[d
         )
     chosen = random.choice(len(samples), size=min(mix.distinct, len(samples)), replace=False)
     return [model.preprocess(samples.take(np.array([index])).raw) for index in chosen]
+
+
+def together(samples: Sequence[dict[str, np.ndarray]], items: int) -> list[dict[str, np.ndarray]]:
+    """As many payloads, of `items` samples each: the n-th begins with the n-th sample and goes on with the next."""
+    count = len(samples)
+    return [
+        {name: np.concatenate([samples[(first + step) % count][name] for step in range(items)]) for name in samples[0]}
+        for first in range(count)
+    ]

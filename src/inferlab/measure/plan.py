@@ -1,10 +1,10 @@
 """What a study will measure on this machine, and why not the rest: decided before any server starts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from inferlab.errors import UserError
-from inferlab.records import ArtifactRecord, Configuration, PlannedConfiguration, PlanRecord, digest_of
-from inferlab.studies.base import Study
+from inferlab.records import ArtifactRecord, Configuration, PlannedConfiguration, PlannedScenario, PlanRecord, digest_of
+from inferlab.studies.base import Scenario, Study
 
 
 def plan_study(
@@ -13,11 +13,12 @@ def plan_study(
     optimizations: Sequence[str],
     targets: Sequence[str],
     artifact: Callable[[Configuration], ArtifactRecord],
+    scenarios: Mapping[str, Scenario],
 ) -> PlanRecord:
     """Plan one study for one model.
 
-    `optimizations` and `targets` are those that the run selects. Rule 2 of measurement: the reference comes twice,
-    the second time as its twin.
+    `optimizations` and `targets` are those that the run selects, `scenarios` all that there are. Rule 2 of measurement:
+    the reference comes twice, the second time as its twin.
     """
     chosen = [name for name in study.optimizations if name in optimizations]
     covered = [name for name in targets if study.targets is None or name in study.targets]
@@ -34,7 +35,15 @@ def plan_study(
             f"none of the selected targets ({', '.join(covered)}); add one that can to params.yaml run.targets"
         )
     return PlanRecord(
-        study=study.name, model=model, payloads=study.mix, reference=reference, configurations=tuple(rows)
+        study=study.name,
+        kind=study.kind,
+        model=model,
+        payloads=study.mix,
+        scenarios=tuple(
+            PlannedScenario(name=name, row=scenarios[name].model_dump(mode="json")) for name in study.scenarios
+        ),
+        reference=reference,
+        configurations=tuple(rows),
     )
 
 

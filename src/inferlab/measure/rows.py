@@ -35,10 +35,13 @@ def block_row(
     cores_granted: int,
     limits: Limits,
     key: dict[str, Any],
+    *,
+    may_saturate: bool = False,
 ) -> dict[str, Any]:
     """One row for the block: BLOCK_COLUMNS, and columns that a telemetry source has beyond them.
 
-    `callers` is None in an open loop.
+    `callers` is None in an open loop. `may_saturate` is true where the scenario asks what an overloaded server does:
+    that it cannot keep up is no fault.
     """
     observed = account.values
     columns = {name: values[~result.columns["warmup"]] for name, values in result.columns.items()}
@@ -58,7 +61,9 @@ def block_row(
         callers_by_little=result.throughput_per_s * _mean(latency_s) if callers else math.nan,
         callers=callers or math.nan,
         # Throughput counts whole requests, so one more or less at the window's edge says nothing.
-        served_share=math.nan if callers else (result.throughput_per_s * result.wall_s + 1) / max(offered, 1),
+        served_share=math.nan
+        if callers or may_saturate
+        else (result.throughput_per_s * result.wall_s + 1) / max(offered, 1),
     )
     reason, advice = why_invalid(evidence, limits)
     if result.first_error:
@@ -97,7 +102,7 @@ def block_row(
         "reason": reason,
         "advice": advice,
     }
-    return {name: row[name] for name in (*BLOCK_COLUMNS, *sorted(set(row) - set(BLOCK_COLUMNS)))}
+    return {name: row[name] for name in (*BLOCK_COLUMNS, *sorted(set(observed) - set(BLOCK_COLUMNS)))}
 
 
 def _mean(values: np.ndarray) -> float:

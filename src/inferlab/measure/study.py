@@ -2,31 +2,37 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 import pandas as pd
 
 from inferlab.errors import MeasurementError
-from inferlab.load.arrivals import ConstantArrivals
+from inferlab.load.arrivals import SteadyArrivals
 from inferlab.load.block import Block, BlockResult, ClosedLoad, OpenLoad
 from inferlab.load.process import ignore_phase
 from inferlab.measure.host import Host
 from inferlab.measure.journal import Journal
 from inferlab.measure.observer import Account, Observer, Sources
+from inferlab.measure.offers import Offer, Rates, needs_capacity, offers
 from inferlab.measure.order import shuffled
 from inferlab.measure.rows import block_row, request_rows
 from inferlab.measure.validity import Limits
 from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, PayloadMix, PlannedConfiguration
-from inferlab.studies.base import OpenLoop, Scenario
+from inferlab.studies.base import ClosedLoop, Scenario
 
-LEAST_OPEN_REQUESTS = 6
-"""A block of an open loop lasts at least until so many requests are due, however low the rate."""
+CAPACITY_BLOCKS = 3
+"""In turn with those of the other configurations; the capacity is their median, so that one disturbance does not move
+every rate of a study."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a study is measured: params.yaml `profiles.<name>.measure`, and what else determines its blocks."""
+    """How a study is measured: params.yaml `profiles.<name>.measure`, and what else determines its blocks.
+
+    `capacity_callers` callers keep every configuration as busy as it can be.
+    """
 
     study: str
     machine_id: str
@@ -42,6 +48,7 @@ class Settings:
     cores_granted: int
     limits: Limits
     mix: PayloadMix
+    capacity_callers: int
 
 
 def measure_study(
@@ -62,10 +69,10 @@ def measure_study(
         return
     with serve_all(planned, advance) as up, Sources(host.pid for host in up) as sources:
         hosts = {row.configuration.id: (row, host) for row, host in zip(planned, up, strict=True)}
-        slowest_per_s = _warm_up(hosts, scenarios, settings)
-        if journal.note("slowest_per_s") is None:
-            journal.note("slowest_per_s", slowest_per_s)
-        runner = _Runner(settings, journal.note("slowest_per_s"), sources, advance)
+        rates = _warm_up(hosts, scenarios, settings)
+        if journal.note("rates") is None:
+            journal.note("rates", asdict(rates))
+        runner = _Runner(settings, Rates(**journal.note("rates")), sources, advance)
         cells = [(name, scenario) for name in hosts for scenario in scenarios]
         for number in missing:
             done = [
@@ -79,15 +86,15 @@ def measure_study(
 
 def _warm_up(
     hosts: Mapping[str, tuple[PlannedConfiguration, Host]], scenarios: Mapping[str, Scenario], settings: Settings
-) -> float:
+) -> Rates:
     """Give every server its first requests and batches of every size that a scenario brings, and fill its cache.
 
-    Returns what the slowest serves to one caller, in requests per second. Raises MeasurementError where a server
-    answers none.
+    Returns what they bear. Raises MeasurementError where a server answers no request.
     """
-    most = max((scenario.callers for scenario in scenarios.values() if not isinstance(scenario, OpenLoop)), default=1)
+    most = max((scenario.callers for scenario in scenarios.values() if isinstance(scenario, ClosedLoop)), default=1)
     crowd = _block(ClosedLoad(most), 0, settings.warmup_s, settings)
     alone = _block(ClosedLoad(1), 0, settings.block_s, settings)
+    busy = _block(ClosedLoad(settings.capacity_callers), settings.warmup_s, settings.block_s, settings)
     slowest_per_s = float("inf")
     for name, (row, host) in hosts.items():
         host.run(crowd, ignore_phase)
@@ -97,7 +104,13 @@ def _warm_up(
         if not result.throughput_per_s > 0:
             raise MeasurementError(f"{name} answers no request: {result.first_error}")
         slowest_per_s = min(slowest_per_s, result.throughput_per_s)
-    return slowest_per_s
+    if not needs_capacity(scenarios):
+        return Rates(slowest_per_s, {})
+    found: dict[str, list[float]] = {name: [] for name, (row, _) in hosts.items() if not row.configuration.twin}
+    for _ in range(CAPACITY_BLOCKS):
+        for name, throughputs in found.items():
+            throughputs.append(hosts[name][1].run(busy, ignore_phase).throughput_per_s)
+    return Rates(slowest_per_s, {name: median(throughputs) for name, throughputs in found.items()})
 
 
 def _every_payload(callers: int, settings: Settings) -> Block:
@@ -122,46 +135,51 @@ def _block(load: ClosedLoad | OpenLoad, warmup_s: float, block_s: float, setting
 class _Runner:
     """Runs blocks and makes their rows."""
 
-    def __init__(
-        self, settings: Settings, slowest_per_s: float, sources: Sources, advance: Callable[[int], None]
-    ) -> None:
+    def __init__(self, settings: Settings, rates: Rates, sources: Sources, advance: Callable[[int], None]) -> None:
         self._settings = settings
-        self._slowest_per_s = slowest_per_s
+        self._rates = rates
         self._sources = sources
         self._advance = advance
 
     def block(
         self, row: PlannedConfiguration, host: Host, name: str, scenario: Scenario, number: int, order: int
     ) -> tuple[list[pd.DataFrame], list[dict[str, Any]]]:
-        """One block, tried again where it is invalid; every attempt is kept."""
-        frames, rows = [], []
-        for attempt in range(self._settings.attempts):
-            key = self._key(row, name, number, attempt, order)
-            result, account = self._observed(host, self._load(scenario, number))
-            frames.append(request_rows(result, {name: key[name] for name in REQUEST_COLUMNS if name in key}))
-            callers = None if isinstance(scenario, OpenLoop) else scenario.callers
-            rows.append(block_row(result, account, callers, self._settings.cores_granted, self._settings.limits, key))
-            if rows[-1]["outcome"] == "measured":
-                break
+        """The scenario's blocks, each tried again where it is invalid; every attempt is kept."""
+        frames: list[pd.DataFrame] = []
+        rows: list[dict[str, Any]] = []
+        offered = offers(scenario, row.configuration, self._rates)
+        offer: Offer | None = next(offered)
+        while offer is not None:
+            for _ in range(self._settings.attempts):
+                frame, found = self._attempt(host, offer, self._key(row, name, number, len(rows), order))
+                frames.append(frame)
+                rows.append(found)
+                if found["outcome"] == "measured":
+                    break
+            try:
+                offer = offered.send(rows[-1]["latency_p99_s"] if rows[-1]["outcome"] == "measured" else None)
+            except StopIteration:
+                offer = None
         self._advance(1)
         return frames, rows
 
-    def _observed(self, host: Host, block: Block) -> tuple[BlockResult, Account]:
-        observer = Observer(host.pid, self._sources)
-        result = host.run(block, observer.on_phase)
-        return result, observer.account(result.client_cpu_s, self._settings.cores_granted)
+    def _attempt(self, host: Host, offer: Offer, key: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """Rows of the requests and of the block. Its offered rate is the arrivals' own, and not what they came to."""
+        settings, load = self._settings, offer.load
+        block_s = max(settings.block_s, offer.least_s)
+        result, account = self._observed(host, offer, _block(load, settings.warmup_s, block_s, settings, key["round"]))
+        frame = request_rows(result, {name: key[name] for name in REQUEST_COLUMNS if name in key})
+        callers = load.callers if isinstance(load, ClosedLoad) else None
+        cores, may_saturate = settings.cores_granted, offer.may_saturate
+        row = block_row(result, account, callers, cores, settings.limits, key, may_saturate=may_saturate)
+        if isinstance(load, OpenLoad) and isinstance(load.arrivals, SteadyArrivals):
+            row["offered_rate_per_s"] = load.arrivals.rate_per_s
+        return frame, row
 
-    def _load(self, scenario: Scenario, number: int) -> Block:
-        settings = self._settings
-        load: ClosedLoad | OpenLoad
-        block_s = settings.block_s
-        if isinstance(scenario, OpenLoop):
-            rate_per_s = scenario.share_of_slowest * self._slowest_per_s
-            load = OpenLoad(ConstantArrivals(rate_per_s))
-            block_s = max(block_s, LEAST_OPEN_REQUESTS / rate_per_s)
-        else:
-            load = ClosedLoad(scenario.callers)
-        return _block(load, settings.warmup_s, block_s, settings, number)
+    def _observed(self, host: Host, offer: Offer, block: Block) -> tuple[BlockResult, Account]:
+        observer = Observer(host.pid, self._sources)
+        result = host.run(block, observer.on_phase, offer.items)
+        return result, observer.account(result.client_cpu_s, self._settings.cores_granted)
 
     def _key(self, row: PlannedConfiguration, scenario: str, number: int, attempt: int, order: int) -> dict[str, Any]:
         settings = self._settings

@@ -34,7 +34,7 @@ class Evidence(Frozen):
     callers: float
     """Requests under way as the scenario has it; NaN in an open loop."""
     served_share: float
-    """Requests answered in time / requests offered; NaN in a closed loop."""
+    """Requests answered in time / requests offered; NaN in a closed loop, and where overload is what is asked for."""
 
 
 def why_invalid(evidence: Evidence, limits: Limits) -> tuple[str, str]:

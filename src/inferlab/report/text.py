@@ -43,11 +43,13 @@ def p_value(value: Any) -> str:
 
 
 def with_interval(value: Any, low: Any, high: Any, scale: float = 1.0, digits: int = 3) -> str:
-    """A value and its interval."""
+    """A value and its interval, which may have no upper end."""
     if missing(value):
         return MISSING
     if missing(low) or missing(high):
         return number(value, scale, digits)
+    if math.isinf(high):
+        return f"{number(value, scale, digits)} [{number(low, scale, digits)}, …]"
     return f"{number(value, scale, digits)} [{number(low, scale, digits)}, {number(high, scale, digits)}]"
 
 
@@ -93,6 +95,8 @@ def scenario_label(name: str) -> str:
 def configuration_label(line: dict[Any, Any]) -> str:
     """What tells the configurations of one model and target apart."""
     batching = "batching" if line["batching"] == "dynamic" else "no batching"
+    limit = line.get("batch_limit")
+    batching += "" if missing(limit) else f" up to {limit:g}"
     share = line.get("cache_share", 0)
     cache = "" if missing(share) or not share else f" · cache of {100 * share:g}\N{NO-BREAK SPACE}%"
     twin = " (A/A twin)" if line.get("twin") in (True, "True") else ""

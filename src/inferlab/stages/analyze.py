@@ -21,7 +21,7 @@ def run(params: Params, root: Path) -> None:
     write_tables(
         results,
         scenarios={name: study.scenarios for name, study in params.studies.items()},
-        open_loop=[name for name, scenario in params.scenarios.items() if scenario.kind == "open"],
+        open_loop=[name for name, scenario in params.scenarios.items() if scenario.loop == "open"],
         confidence=params.analysis.confidence,
         this=this,
     )

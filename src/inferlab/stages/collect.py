@@ -55,7 +55,7 @@ def run(params: Params, root: Path) -> None:
         with whole_file(collected) as part:
             part.write_text(text, encoding="utf-8")
     scenarios = {name: study.scenarios for name, study in params.studies.items()}
-    open_loop = [name for name, scenario in params.scenarios.items() if scenario.kind == "open"]
+    open_loop = [name for name, scenario in params.scenarios.items() if scenario.loop == "open"]
     shown = {name: files for name, files in digests.items() if name.endswith(f"/{params.run.profile}")}
     sync_runs(root, shown, scenarios, open_loop, params.analysis.confidence)
 

@@ -14,5 +14,6 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
         folder = root / "build" / "artifacts" / model / configuration.optimization / configuration.target
         return ArtifactRecord.read(folder / "artifact.json")
 
-    plan = plan_study(params.studies[study], model, params.run.optimizations, params.run.targets, artifact)
+    run = params.run
+    plan = plan_study(params.studies[study], model, run.optimizations, run.targets, artifact, params.scenarios)
     plan.write(root / "results" / "plans" / f"{study}-{model}.json")

@@ -12,6 +12,7 @@ from inferlab.measure.study import Settings, measure_study
 from inferlab.params import Params
 from inferlab.progress import progress
 from inferlab.records import MachineRecord, PlanRecord, PreparedRecord, digest_of, file_digest
+from inferlab.studies.base import scenarios_of
 
 
 def run(params: Params, root: Path, study: str, model: str) -> None:
@@ -32,11 +33,12 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
         cores_granted=len(machine.core_plan.server),
         limits=params.validity,
         mix=plan.payloads,
+        capacity_callers=2 * params.serve.max_batch_size,
     )
-    scenarios = {name: params.scenarios[name] for name in params.studies[study].scenarios}
+    scenarios = scenarios_of(plan)
     prepared = root / "build" / "prepared" / model
     payload_files = PreparedRecord.read(prepared / "prepared.json").files
-    inputs = [_code(), settings, scenarios, plan.model_dump(), params.serve, machine.model_dump(), params.models[model]]
+    inputs = [_code(), settings, plan.model_dump(), params.serve, machine.model_dump(), params.models[model]]
     inputs.append(payload_files)
     journal = Journal(root, f"{study}-{model}", digest_of(inputs))
     if not planned:
@@ -66,6 +68,7 @@ def _code() -> dict[str, str]:
         package / "child.py",
         package / "processes.py",
         package / "records.py",
+        package / "studies" / "base.py",
         *(path for folder in folders for path in folder.rglob("*.py")),
     ]
     return {str(path.relative_to(package)): file_digest(path) for path in files}

@@ -2,19 +2,21 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from inferlab.records import Configuration, Frozen, PayloadMix
+from inferlab.records import Configuration, Frozen, PayloadMix, PlanRecord
 from inferlab.registry import Registry
 
 
 class ClosedLoop(Frozen):
-    """N callers, each of whom sends the next request when the previous one is answered."""
+    """N callers, each of whom sends the next request, of `items` items, when the previous one is answered."""
 
+    loop: ClassVar[Literal["closed", "open"]] = "closed"
     kind: Literal["closed"]
     callers: Annotated[int, Field(ge=1, le=1024)]
+    items: Annotated[int, Field(ge=1, le=1024)] = 1
 
 
 class OpenLoop(Frozen):
@@ -23,11 +25,55 @@ class OpenLoop(Frozen):
     The rate is `share_of_slowest` × what the slowest configuration serves to one caller, found before the first round.
     """
 
+    loop: ClassVar[Literal["closed", "open"]] = "open"
     kind: Literal["open"]
     share_of_slowest: Annotated[float, Field(gt=0, lt=1)]
 
 
-Scenario = ClosedLoop | OpenLoop
+class LoadLevel(Frozen):
+    """Requests at random moments (a Poisson process) at a share of the configuration's own capacity.
+
+    The capacity is what it serves to twice as many callers as its largest batch holds, found before the first round.
+    From a share of 1 on the server cannot keep up, and that is no fault of a block.
+    """
+
+    loop: ClassVar[Literal["closed", "open"]] = "open"
+    kind: Literal["level"]
+    share_of_capacity: Annotated[float, Field(gt=0, le=10)]
+
+
+class RateSearch(Frozen):
+    """The highest rate of a Poisson process that keeps the 99th percentile of latency within a limit.
+
+    Found in every round by bisection in `steps` blocks between 0 and UP_TO of the configuration's capacity: more than
+    all of it, since the capacity was found before the first round and may have been disturbed.
+    """
+
+    UP_TO: ClassVar[float] = 1.25
+
+    loop: ClassVar[Literal["closed", "open"]] = "open"
+    kind: Literal["search"]
+    p99_limit_s: Annotated[float, Field(gt=0, le=60)]
+    steps: Annotated[int, Field(ge=2, le=12)]
+
+    def is_kept(self, latency_p99_s: float) -> bool:
+        """Whether a block kept the limit."""
+        return latency_p99_s <= self.p99_limit_s
+
+
+Scenario = ClosedLoop | OpenLoop | LoadLevel | RateSearch
+SCENARIOS: dict[str, type[Scenario]] = {
+    "closed": ClosedLoop,
+    "open": OpenLoop,
+    "level": LoadLevel,
+    "search": RateSearch,
+}
+"""Classes of scenarios by the `kind` of their rows."""
+
+
+def scenarios_of(plan: PlanRecord) -> dict[str, Scenario]:
+    """What a plan says of each scenario of its study, by name."""
+    return {each.name: SCENARIOS[each.row["kind"]].model_validate(each.row) for each in plan.scenarios}
 
 
 class Study(Frozen, ABC):

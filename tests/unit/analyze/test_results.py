@@ -208,8 +208,8 @@ def test_pooled_requests_are_of_the_given_blocks_only() -> None:
     requests["cached"] = [False, True, False]
     blocks = pd.DataFrame({"round": [1, 2], "attempt": [2, 1]})
     found = pooled_requests(requests, blocks)
-    assert found.to_dict("list") == {"latency_s": [0.2, 0.3], "cached": [True, False]}
-    assert pooled_requests(None, blocks).shape == (0, 2)
+    assert found.to_dict("list") == {"round": [1, 2], "latency_s": [0.2, 0.3], "cached": [True, False]}
+    assert pooled_requests(None, blocks).shape == (0, 3)
 
 
 def test_warm_up_and_failed_requests_are_not_in_the_latencies(tmp_path: Path) -> None:

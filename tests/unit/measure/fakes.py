@@ -38,6 +38,7 @@ def settings(**changes: Any) -> Settings:
         "cores_granted": 1,
         "limits": LIMITS,
         "mix": PayloadMix(),
+        "capacity_callers": 16,
     }
     return Settings(**{**values, **changes})
 
@@ -55,12 +56,14 @@ class ScriptedHost:
         self.latency_s = latency_s
         self.lags_s = lags_s or []
         self.blocks: list[Block] = []
+        self.items: list[int] = []
         self.pid = os.getpid()
         self.open = False
 
-    def run(self, block: Block, on_phase: Callable[[Phase], None]) -> BlockResult:
+    def run(self, block: Block, on_phase: Callable[[Phase], None], items: int = 1) -> BlockResult:
         assert self.open
         self.blocks.append(block)
+        self.items.append(items)
         on_phase("measured")
         time.sleep(0.02)
         on_phase("finished")

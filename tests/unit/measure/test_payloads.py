@@ -4,7 +4,7 @@ import pytest
 from targets.tiny import TinyModel, write_prepared
 
 from inferlab.errors import DataError, UserError
-from inferlab.measure.payloads import payloads
+from inferlab.measure.payloads import payloads, together
 from inferlab.records import PayloadMix
 
 
@@ -38,3 +38,13 @@ def test_draws_need_as_many_samples_as_they_are_drawn_from(tmp_path: Path) -> No
     assert len(payloads(TinyModel(), tmp_path, 1, PayloadMix(distinct=4, zipf_exponent=1.0))) == 4
     with pytest.raises(UserError, match=r"payloads\.distinct of the study is 6; expected at most 5"):
         payloads(TinyModel(), tmp_path, 1, PayloadMix(distinct=6, zipf_exponent=1.0))
+
+
+def test_payloads_of_several_items_go_round_the_samples(tmp_path: Path) -> None:
+    write_prepared(TinyModel(), tmp_path, 3)
+    single = [one["picture"] for one in payloads(TinyModel(), tmp_path, 1, PayloadMix())]
+    pairs = together([{"picture": one} for one in single], 2)
+    assert [pair["picture"].shape[0] for pair in pairs] == [2, 2, 2]
+    expected = [(0, 1), (1, 2), (2, 0)]
+    for pair, members in zip(pairs, expected, strict=True):
+        assert all((pair["picture"][place] == single[member][0]).all() for place, member in enumerate(members))

@@ -121,6 +121,8 @@ def test_a_saturated_open_loop_is_invalid_and_one_request_at_the_edge_is_not() -
     assert block_row(result(offered), ACCOUNT, None, 1, LIMITS, KEY)["outcome"] == "measured"
     saturated = block_row(result(OpenLoad(ConstantArrivals(250.0))), ACCOUNT, None, 1, LIMITS, KEY)
     assert "saturated" in saturated["reason"]
+    asked = block_row(result(OpenLoad(ConstantArrivals(250.0))), ACCOUNT, None, 1, LIMITS, KEY, may_saturate=True)
+    assert (asked["outcome"], asked["throughput_per_s"]) == ("measured", 100.0)
 
 
 def test_request_rows_have_the_columns_of_the_record() -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 from fakes import ScriptedHost, planned, serving, settings
 
+from inferlab.load.arrivals import PoissonArrivals
 from inferlab.load.block import ClosedLoad, OpenLoad
 from inferlab.measure.journal import BLOCKS, REQUESTS, Journal
 from inferlab.measure.study import measure_study
 from inferlab.measure.telemetry.cpu import MachineCpu
 from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, PayloadMix, PlannedConfiguration
-from inferlab.studies.base import ClosedLoop, OpenLoop
+from inferlab.studies.base import ClosedLoop, LoadLevel, OpenLoop, RateSearch, Scenario
 
 SCENARIOS = {
     "one-caller": ClosedLoop(kind="closed", callers=1),
@@ -27,7 +28,11 @@ def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    root: Path, hosts: list[Any], rows: Sequence[PlannedConfiguration] = PLANNED, **changes: Any
+    root: Path,
+    hosts: list[Any],
+    rows: Sequence[PlannedConfiguration] = PLANNED,
+    scenarios: Mapping[str, Scenario] = SCENARIOS,
+    **changes: Any,
 ) -> tuple[list[ScriptedHost], int]:
     started: list[ScriptedHost] = []
     steps: list[int] = []
@@ -37,7 +42,7 @@ def run(
         return serving(started, advance)
 
     journal = Journal(root, "serving-m", "digest")
-    measure_study(rows, SCENARIOS, settings(**changes), serve_all, journal, steps.append)
+    measure_study(rows, scenarios, settings(**changes), serve_all, journal, steps.append)
     return started, sum(steps)
 
 
@@ -87,10 +92,10 @@ def test_the_common_rate_is_a_share_of_what_the_slowest_serves_and_survives_a_re
 
 def test_finished_rounds_are_not_measured_again(tmp_path: Path) -> None:
     class Dies(ScriptedHost):
-        def run(self, block: Any, on_phase: Any) -> Any:
+        def run(self, block: Any, on_phase: Any, items: int = 1) -> Any:
             if len(self.blocks) == WARM_UP_BLOCKS + 2 * 2:
                 raise KeyboardInterrupt
-            return super().run(block, on_phase)
+            return super().run(block, on_phase, items)
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, [Dies(0.01), ScriptedHost(0.01), ScriptedHost(0.02)])
@@ -140,3 +145,46 @@ def test_caches_are_filled_and_configurations_of_a_round_get_the_same_draws(tmp_
     assert {block.zipf_exponent for host in (plain, twin) for block in host.blocks} == {1.5}
     seeds = [sorted(block.seed for block in host.blocks[-4:]) for host in (plain, twin, cached)]
     assert seeds[0] == seeds[1] == seeds[2] == [3, 3, 4, 4]
+
+
+def test_load_levels_are_shares_of_the_own_capacity_and_may_be_more_than_it(tmp_path: Path) -> None:
+    shares = {"low": 0.1, "over": 1.2}
+    levels = {name: LoadLevel(kind="level", share_of_capacity=share) for name, share in shares.items()}
+    started, _ = run(tmp_path, hosts(), scenarios=levels, rounds=2)
+    capacity_per_s = (16 / 0.01, 16 / 0.01, 16 / 0.02)
+    for host, capacity, blocks_before in zip(started, capacity_per_s, (5, 2, 5), strict=True):
+        loads = [block.load for block in host.blocks[blocks_before:]]
+        wanted = {PoissonArrivals(share * capacity) for share in shares.values()}
+        assert {load.arrivals for load in loads if isinstance(load, OpenLoad)} == wanted
+        assert len(loads) == 4
+    low = next(block for block in started[2].blocks if block.load == OpenLoad(PoissonArrivals(0.1 * 16 / 0.02)))
+    assert low.block_s == pytest.approx(12 / 80)
+    _, blocks = delivered(tmp_path)
+    assert (blocks["outcome"] == "measured").all()
+    over = blocks[(blocks["scenario"] == "over") & (blocks["configuration"] == PLANNED[2].configuration.id)]
+    assert over["offered_rate_per_s"].tolist() == pytest.approx([1.2 * 800] * 2)
+
+
+def test_a_search_keeps_every_block_as_an_attempt_and_ends_where_none_is_valid(tmp_path: Path) -> None:
+    search = {"search": RateSearch(kind="search", p99_limit_s=0.015, steps=3)}
+    late = ScriptedHost(0.01, lags_s=[0.0] * 5 + [0.0, 0.05] + [0.0] * 2 + [0.0, 0.05, 0.05])
+    run(tmp_path, [late, ScriptedHost(0.01), ScriptedHost(0.02)], scenarios=search, rounds=2)
+    requests, blocks = delivered(tmp_path)
+    first, second = (
+        blocks[(blocks["configuration"] == PLANNED[0].configuration.id) & (blocks["round"] == number)]
+        for number in (0, 1)
+    )
+    shares = [0.625, 0.9375, 0.9375, 1.09375]
+    assert (first["offered_rate_per_s"] / 1600).tolist() == pytest.approx(shares)
+    assert first["attempt"].tolist() == [0, 1, 2, 3]
+    assert first["outcome"].tolist() == ["measured", "invalid", "measured", "measured"]
+    assert second["outcome"].tolist() == ["measured", "invalid", "invalid"]
+    slow = blocks[blocks["configuration"] == PLANNED[2].configuration.id]
+    assert (slow["offered_rate_per_s"] / 800).tolist() == pytest.approx([0.625, 0.3125, 0.15625] * 2)
+    assert len(requests) == 10 * len(blocks)
+
+
+def test_requests_carry_as_many_items_as_the_scenario_says(tmp_path: Path) -> None:
+    sizes = {"one": ClosedLoop(kind="closed", callers=2), "four": ClosedLoop(kind="closed", callers=2, items=4)}
+    started, _ = run(tmp_path, hosts(), scenarios=sizes, rounds=2)
+    assert [sorted(host.items) for host in started] == [[1] * (WARM_UP_BLOCKS + 2) + [4] * 2] * 3

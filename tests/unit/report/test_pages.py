@@ -9,7 +9,7 @@ import pytest
 from synthetic_results import NO_ACCELERATOR, NO_ENERGY, STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.tables import write_tables
-from inferlab.report import caching, comparisons, latency, optimization, summary, throughput, utilization
+from inferlab.report import caching, comparisons, latency, optimization, scalability, summary, throughput, utilization
 from inferlab.report.page import Page, head, page_html, pages_of
 from inferlab.report.source import Report, open_report
 from inferlab.report.text import Fragment, with_interval
@@ -24,6 +24,7 @@ FIGURES = [
     utilization.utilization_figures,
     optimization.optimization_figures,
     caching.caching_figures,
+    scalability.load_figures,
     comparisons.comparison_figures,
 ]
 
@@ -106,6 +107,39 @@ def test_caching_shows_hits_beside_those_expected_and_says_where_there_was_no_st
         with_interval(*lines.loc[("minilm", 0.1), ["speedup", "speedup_low", "speedup_high"]]).replace(" [", "\n[")
         in html
     )
+
+
+def test_scalability_shows_every_load_its_knee_and_where_there_was_no_study(report: Report) -> None:
+    html = scalability.load_tables(report).html
+    here, elsewhere = html.split("machine-b", 1)
+    for text in ("64 callers", "load 50", "saturated", "greatest power", "requests/s", "Noise floor"):
+        assert text in here
+    assert "This run does not select" in elsewhere
+    assert "This run does not select" not in here
+    line = report.of_set("scalability", report.sets[0]).set_index(["model", "scenario"]).loc[("minilm", "load-50")]
+    shown = with_interval(*line.iloc[0][["latency_p50_s", "latency_p50_low_s", "latency_p50_high_s"]], 1000)
+    assert shown.replace(" [", "\n[") in here
+    figures = scalability.load_figures(report).html
+    assert figures.count("<figure>") == 4
+
+
+def test_ten_times_the_load_stands_beside_the_claim(report: Report) -> None:
+    html = scalability.tenfold_tables(report).html
+    assert "less than 5% performance degradation under 10x load increases" in html.replace("&quot;", '"')
+    assert "load 10 → load 100 (× 10)" in html
+    assert "one caller → eight callers (× 8)" in html
+    assert "▲ above it" in html
+    assert "machine-b" not in html
+
+
+def test_the_highest_rate_under_a_limit_says_how_it_was_found(report: Report) -> None:
+    html = scalability.rate_limit_tables(report).html
+    assert "at most 100 ms, found in every round by bisection: 4 blocks" in html
+    assert "1/16 of that" in html
+    lines = report.of_set("rate_limits", report.sets[0])
+    for line in lines[lines["model"] == "minilm"].to_dict("records"):
+        assert with_interval(line["rate_per_s"], line["rate_low_per_s"], line["rate_high_per_s"]) in html
+    assert "no rate broke the limit, so that the true one may be higher: original · fastapi" in html, "noop is fast"
 
 
 def test_comparisons_show_verdicts_noise_and_interactions(report: Report) -> None:

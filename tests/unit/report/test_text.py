@@ -71,3 +71,13 @@ def test_text_becomes_escaped_html() -> None:
     assert text.heading(2, "a < b") == "<h2>a &lt; b</h2>"
     assert "&amp;" in text.paragraph("a & b")
     assert text.Fragment("<p>x</p>")._repr_html_() == "<p>x</p>"
+
+
+def test_an_interval_without_an_upper_end_says_so() -> None:
+    assert text.with_interval(2.0, 1.5, math.inf) == "2.00 [1.50, …]"
+
+
+def test_a_batch_limit_of_its_own_tells_configurations_apart() -> None:
+    line = {"optimization": "original", "path": "fastapi", "batching": "dynamic", "batch_limit": 4.0}
+    assert text.configuration_label(line) == "original · fastapi · batching up to 4"
+    assert text.configuration_label({**line, "batch_limit": NAN}) == "original · fastapi · batching"

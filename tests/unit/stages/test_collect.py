@@ -152,4 +152,6 @@ def test_scenarios_and_loops_reach_mlflow(repository: Fill, params: Params, monk
     monkeypatch.setattr(collect, "sync_runs", lambda *arguments: seen.extend(arguments))
     collect.run(params, repository(SMALL))
     assert seen[2]["serving"] == params.studies["serving"].scenarios
-    assert seen[3] == ["common-rate"]
+    loops = {name: scenario.loop for name, scenario in params.scenarios.items()}
+    assert seen[3] == [name for name, loop in loops.items() if loop == "open"]
+    assert (loops["common-rate"], loops["load-50"], loops["eight-callers"]) == ("open", "open", "closed")
