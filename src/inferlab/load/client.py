@@ -12,7 +12,7 @@ from yarl import URL
 
 from inferlab.load.block import Block, BlockResult, HttpRequests, Phase
 from inferlab.load.ending import Ending
-from inferlab.load.http1 import Pool, messages
+from inferlab.load.http1 import Answer, Pool, messages
 from inferlab.load.loops import Reply, Send, clock, offer
 from inferlab.load.popularity import Pick, picks
 from inferlab.load.summary import summarize
@@ -73,12 +73,13 @@ async def _sending(requests: HttpRequests, block: Block) -> AsyncIterator[Send]:
 
 def _http1(pool: Pool, requests: Sequence[bytes], pick: Pick) -> Send:
     async def send(number: int) -> Reply:
+        answer = Answer()
         try:
-            answer = await pool.ask(requests[pick(number)])
+            await pool.ask(requests[pick(number)], answer)
         except TimeoutError:
-            return Reply(NAN, "timeout", error="no answer in time")
+            return Reply(answer.first_byte_s, "timeout", error="no answer in time")
         except (OSError, HttpParserError) as error:
-            return Reply(NAN, "error", error=f"{type(error).__name__}: {error}")
+            return Reply(answer.first_byte_s, "error", error=f"{type(error).__name__}: {error}")
         status = answer.http_status
         if 200 <= status < 300:
             timings = answer.headers.get(b"server-timing")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import httptools
+from multidict import CIMultiDict
 from yarl import URL
 
 from inferlab.load.block import HttpRequests
@@ -18,10 +19,11 @@ from inferlab.load.loops import clock
 
 KEPT_BODY_BYTES = 300
 """Of an answer, for the message of an error."""
+CLOSED = "the server closed the connection before its answer was whole"
 
 
 class Answer:
-    """What came of one request; what its header says, names in lower case."""
+    """What came of one request; what its header says, names in lower case, of a name that is repeated the first."""
 
     __slots__ = ("body", "first_byte_s", "headers", "http_status", "keep_alive")
 
@@ -38,23 +40,26 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._answered: asyncio.Future[Answer] | None = None
+        self._answered: asyncio.Future[None] | None = None
         self.answer = Answer()
         self.open = True
+        """Another request can be sent, for all that is known."""
 
-    async def ask(self, request: bytes, timeout_s: float) -> Answer:
-        """Send a request and wait for its whole answer.
+    async def ask(self, request: bytes, answer: Answer, timeout_s: float) -> None:
+        """Send a request and wait for its whole answer, which is written into `answer` as it comes.
 
         Raises TimeoutError, ConnectionError where the server closes first, httptools.HttpParserError where the answer
-        is no HTTP. `answer` has what came so far. After an error the connection is of no use.
+        is no HTTP. After an error the connection is of no use.
         """
-        self.answer = Answer()
+        if not self.open:  # its end, told once, would not be told again: only the time-out would end the wait
+            raise ConnectionResetError(CLOSED)
+        self.answer = answer
         self._parser = httptools.HttpResponseParser(self)
         self._answered = self._loop.create_future()
         deadline = self._loop.call_later(timeout_s, self._fail, TimeoutError())
         self._transport.write(request)
         try:
-            return await self._answered
+            await self._answered
         finally:
             deadline.cancel()
 
@@ -72,12 +77,16 @@ class Connection(asyncio.Protocol):
         if self._answered is None or self._answered.done():
             self.close()  # nobody asked
             return
-        if self.answer.first_byte_s != self.answer.first_byte_s:
-            self.answer.first_byte_s = clock()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(error)
+        except httptools.HttpParserUpgrade:
+            self._fail(httptools.HttpParserError("the server switched to a protocol that nobody asked for"))
+
+    def eof_received(self) -> None:
+        """Of asyncio.Protocol. The transport closes itself and calls connection_lost some turns of the loop later."""
+        self.open = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Of asyncio.Protocol. An answer of unknown length ends here (RFC 9112, 6.3)."""
@@ -87,11 +96,17 @@ class Connection(asyncio.Protocol):
         if exc is None and self.answer.http_status >= 200 and not framed:
             self._finish(keep_alive=False)
         else:
-            self._fail(exc or ConnectionResetError("the server closed the connection before its answer was whole"))
+            self._fail(exc or ConnectionResetError(CLOSED))
+
+    def on_message_begin(self) -> None:
+        """Of httptools. A second answer to one request must not be written over the first."""
+        if self._answered is None or self._answered.done():
+            raise httptools.HttpParserError("the server sent more than the answer")
+        self.answer.first_byte_s = clock()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Of httptools."""
-        self.answer.headers[name.lower()] = value
+        self.answer.headers.setdefault(name.lower(), value)
 
     def on_headers_complete(self) -> None:
         """Of httptools."""
@@ -100,7 +115,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Of httptools."""
         if len(self.answer.body) < KEPT_BODY_BYTES:
-            self.answer.body += body[:KEPT_BODY_BYTES]
+            self.answer.body += body[: KEPT_BODY_BYTES - len(self.answer.body)]
 
     def on_message_complete(self) -> None:
         """Of httptools. Interim answers such as 100 Continue are followed by the one that counts."""
@@ -108,13 +123,15 @@ class Connection(asyncio.Protocol):
             self._finish(keep_alive=self._parser.should_keep_alive())
         else:
             self.answer.headers.clear()
+            self.answer.first_byte_s = float("nan")
 
     def _finish(self, keep_alive: bool) -> None:
-        self.answer.keep_alive = keep_alive
         if self._answered is not None and not self._answered.done():
-            self._answered.set_result(self.answer)
+            self.answer.keep_alive = keep_alive
+            self._answered.set_result(None)
 
     def _fail(self, error: BaseException) -> None:
+        self.open = False
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(error)
 
@@ -129,7 +146,7 @@ class Pool:
         self._all: set[Connection] = set()
         self._idle: list[Connection] = []
 
-    async def ask(self, request: bytes) -> Answer:
+    async def ask(self, request: bytes, answer: Answer) -> None:
         """As `Connection.ask`, over any connection that is free or a new one. Raises OSError where none is made."""
         deadline_s = clock() + self._timeout_s
         while self._idle and not self._idle[-1].open:
@@ -142,17 +159,16 @@ class Pool:
                 _, connection = await loop.create_connection(Connection, self._host, self._port, ssl=self._tls)
             self._all.add(connection)
         try:
-            answer = await connection.ask(request, deadline_s - clock())
+            await connection.ask(request, answer, deadline_s - clock())
         except BaseException:
             connection.close()
             self._all.discard(connection)
             raise
-        if answer.keep_alive:
+        if answer.keep_alive and connection.open:
             self._idle.append(connection)
         else:
             connection.close()
             self._all.discard(connection)
-        return answer
 
     def close(self) -> None:
         """Close every connection."""
@@ -163,7 +179,8 @@ class Pool:
 def messages(requests: HttpRequests) -> Sequence[bytes]:
     """The bytes of each request, ready to be sent."""
     url = URL(requests.url)
-    headers = {"Host": url.host_port_subcomponent or "", **requests.headers}
+    headers = CIMultiDict({"Host": url.host_port_subcomponent or ""})
+    headers.update(requests.headers)
     if url.user is not None:
         account = f"{url.user}:{url.password or ''}".encode()
         headers.setdefault("Authorization", f"Basic {base64.b64encode(account).decode()}")

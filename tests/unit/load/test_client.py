@@ -157,6 +157,25 @@ def test_an_answer_that_breaks_off_is_an_error() -> None:
     assert {"aiohttp": "ServerDisconnectedError", "http1": "ConnectionResetError"}[client] in result.first_error
 
 
+@pytest.mark.parametrize(("breaks_off", "status"), [(False, "timeout"), (True, "error")])
+def test_the_first_byte_of_an_answer_that_does_not_end_is_kept(breaks_off: bool, status: str) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "9"})
+        await response.prepare(request)
+        await response.write(b"half")
+        if breaks_off:
+            assert request.transport is not None
+            request.transport.close()
+        else:
+            await asyncio.sleep(0.6)
+        return response
+
+    result = load(handler, Block(ClosedLoad(1), 0.0, 1.0, 0.3, max_requests=1))
+    assert result.columns["status"].tolist() == [status]
+    assert (result.columns["first_byte_s"] > result.columns["sent_s"]).all()
+    assert (result.columns["first_byte_s"] < result.columns["done_s"]).all()
+
+
 def test_nobody_listening_is_an_error_of_each_request() -> None:
     requests = HttpRequests("http://127.0.0.1:9/", {}, (b"",), client=client)
     block = Block(ClosedLoad(1), 0.0, 1.0, 5.0, max_requests=2)
