@@ -252,6 +252,30 @@ def test_a_connection_that_the_server_closed_while_idle_is_not_used_again(run: R
     run(main())
 
 
+def test_a_connection_is_not_open_from_the_moment_that_its_end_is_heard(run: Run) -> None:
+    """connection_lost comes later: what is sent in between is lost."""
+
+    class Listening(Connection):
+        def eof_received(self) -> None:
+            super().eof_received()
+            heard.set_result(self.open)
+
+    async def main() -> None:
+        nonlocal heard
+        heard = asyncio.get_running_loop().create_future()
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write_eof()
+            await reader.read()
+
+        async with serving(talk) as port, asyncio.timeout(LONGEST_S):
+            await asyncio.get_running_loop().create_connection(Listening, "127.0.0.1", port)
+            assert not await heard
+
+    heard: asyncio.Future[bool]
+    run(main())
+
+
 def test_a_request_over_a_connection_that_has_ended_fails_at_once(run: Run) -> None:
     async def main() -> None:
         closed = asyncio.Event()
