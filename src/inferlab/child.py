@@ -3,9 +3,6 @@
 A child is a fresh interpreter (spawned, never forked). Before it imports anything that could start threads it is tied
 to its parent's life, ignores Ctrl-C (the parent decides), is pinned, and has the thread counts of its cores in its
 environment. `serve/` and `load/` run their processes on this.
-
-A child may start on other cores than it is for, as many of them: imports and loading then need not wait for those of
-its siblings, and whatever counts cores meanwhile (OpenMP, TBB, std::thread) counts those that it will have.
 """
 
 import contextlib
@@ -68,8 +65,7 @@ class Child:
 
     Start children from a thread that lives as long as they shall: Linux ties them to the thread that started them.
     `entry` and `arguments` are pickled; `entry(connection, *arguments)` runs in the child, in its main thread.
-    Where `start_on` names other cores, `settle` moves the child to `cores`. It inherits the descriptors `pass_fds`,
-    and `environment` is added to its own.
+    The child inherits the descriptors `pass_fds`, and `environment` is added to its own.
     """
 
     def __init__(
@@ -78,15 +74,10 @@ class Child:
         entry: Callable[..., None],
         arguments: tuple[Any, ...],
         cores: Sequence[int],
-        start_on: Sequence[int] | None = None,
         pass_fds: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.what = what
-        self._cores = tuple(cores)
-        start_on = self._cores if start_on is None else tuple(start_on)
-        if len(start_on) != len(self._cores):
-            raise ValueError(f"start_on is {start_on}; it must be as many cores as {self._cores}")
         work = pickle.dumps((entry, arguments))
         self._connection, child_end = Pipe(duplex=True)
         self._paused = False
@@ -101,7 +92,7 @@ class Child:
             )
         self.pid = self._process.pid
         try:
-            self.send(start_on, "starting")
+            self.send(tuple(cores), "starting")
             self._connection.send_bytes(work)
         except BaseException:
             self.stop(grace_s=0)
@@ -142,10 +133,6 @@ class Child:
     def fileno(self) -> int:
         """The pipe's file descriptor, readable when there is something to receive (multiprocessing.connection.wait)."""
         return self._connection.fileno()
-
-    def settle(self) -> None:
-        """Pin every thread of the child and of its descendants to `cores`. Raises MeasurementError."""
-        pin(self.pid, self._cores)
 
     def pause(self) -> None:
         """Stop the process where it is (SIGSTOP), so that it uses no CPU until `resume`."""

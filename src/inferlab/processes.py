@@ -1,12 +1,11 @@
 """A process with its descendants and all their threads, as /proc shows them; imports nothing that a child pays for."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from inferlab.errors import MeasurementError
-
-NODES = Path("/sys/devices/system/node")
 
 
 def process_tree(pid: int) -> list[int]:
@@ -36,6 +35,15 @@ def pin(pid: int, cores: Sequence[int]) -> None:
         pinned |= found
 
 
+def strayed(pid: int, cores: Sequence[int]) -> list[int]:
+    """Cores beside `cores` on which a live thread of `pid` or of its descendants may run, ascending."""
+    allowed: set[int] = set()
+    for thread in threads_of(pid):
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            allowed |= os.sched_getaffinity(thread)
+    return sorted(allowed - set(cores))
+
+
 def pin_thread(thread: int, cores: Sequence[int]) -> None:
     """Pin one thread, by its id in the kernel. Raises MeasurementError where these cores are not to be had."""
     try:
@@ -45,22 +53,6 @@ def pin_thread(thread: int, cores: Sequence[int]) -> None:
     except (OSError, ValueError) as error:
         here = sorted(os.sched_getaffinity(0))
         raise MeasurementError(f"cannot run on cores {list(cores)}; allowed here: {here} ({error})") from None
-
-
-def places_to_start(cores: Sequence[int]) -> list[tuple[int, ...]]:
-    """Disjoint sets of as many cores as `cores` has, itself first, on which processes can start beside each other.
-
-    They share its memory node, since memory stays on the node of the core that first wrote to it.
-    """
-    size = len(cores)
-    free = sorted((os.sched_getaffinity(0) & _same_node(cores)) - set(cores))
-    return [tuple(cores), *(tuple(free[at : at + size]) for at in range(0, len(free) - size + 1, size))]
-
-
-def _same_node(cores: Sequence[int]) -> set[int]:
-    """The cores of the memory nodes that `cores` are on; all where the kernel does not tell."""
-    nodes = [cores_of(path.read_text(encoding="utf-8")) for path in NODES.glob("node*/cpulist")]
-    return set().union(*(node for node in nodes if node & set(cores))) or os.sched_getaffinity(0)
 
 
 def cores_of(text: str) -> set[int]:

@@ -177,26 +177,6 @@ def test_a_child_that_ignores_everything_is_killed(monkeypatch: pytest.MonkeyPat
     assert gone(child.pid)
 
 
-def test_a_child_starts_elsewhere_with_the_thread_counts_of_its_cores_and_settles_on_them() -> None:
-    elsewhere = max(os.sched_getaffinity(0))
-    child = Child("describe", describe, (), (CORE,), start_on=(elsewhere,))
-    affinity, threads, _ = child.receive(30, "testing")
-    assert affinity == {elsewhere}
-    assert threads == dict.fromkeys(THREAD_COUNT_VARIABLES, "1")
-    child.stop(grace_s=10)
-    child = Child("echo", echo, ("!",), (CORE,), start_on=(elsewhere,))
-    child.send("a", "testing")
-    child.receive(30, "testing")
-    child.settle()
-    assert os.sched_getaffinity(child.pid) == {CORE}
-    child.stop(grace_s=10)
-
-
-def test_it_starts_on_as_many_cores_as_it_is_for() -> None:
-    with pytest.raises(ValueError, match=r"start_on is \(0, 1\); it must be as many cores as \(0,\)"):
-        Child("echo", echo, ("!",), (0,), start_on=(0, 1))
-
-
 def test_all_are_told_to_end_before_any_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inferlab.child.TERMINATE_GRACE_S", 0.1)
     deaf = Child("stubborn", stubborn, (), (CORE,))

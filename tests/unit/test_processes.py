@@ -2,13 +2,12 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from inferlab import processes
 from inferlab.errors import MeasurementError
-from inferlab.processes import pin, places_to_start, process_tree, threads_of
+from inferlab.processes import pin, process_tree, threads_of
 
 CORE = min(os.sched_getaffinity(0))
 THREADS = """
@@ -65,27 +64,10 @@ def test_cores_that_do_not_exist_are_named() -> None:
         pin(os.getpid(), (4095,))
 
 
-@pytest.mark.parametrize(
-    ("cores", "places"),
-    [
-        ((1,), [(1,), (0,), (2,), (3,)]),
-        ((2, 3), [(2, 3), (0, 1)]),
-        ((0, 1, 2), [(0, 1, 2)]),
-        ((5,), [(5,), (4,)]),
-    ],
-)
-def test_places_are_disjoint_of_one_size_and_on_the_memory_node_of_the_cores(
-    cores: tuple[int, ...], places: list[tuple[int, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for node, text in (("node0", "0-3\n"), ("node1", "4,5-7\n")):
-        (tmp_path / node).mkdir()
-        (tmp_path / node / "cpulist").write_text(text)
-    monkeypatch.setattr(processes, "NODES", tmp_path)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3, 4, 5})
-    assert places_to_start(cores) == places
-
-
-def test_without_memory_nodes_every_allowed_core_is_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "NODES", tmp_path)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2})
-    assert places_to_start((2,)) == [(2,), (0,)]
+def test_a_thread_that_may_run_elsewhere_is_found(family: "subprocess.Popen[bytes]") -> None:
+    everywhere = sorted(os.sched_getaffinity(0))
+    pin(family.pid, everywhere)
+    assert processes.strayed(family.pid, everywhere) == []
+    assert processes.strayed(family.pid, [CORE]) == everywhere[1:]
+    pin(family.pid, [CORE])
+    assert processes.strayed(family.pid, [CORE]) == []

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferlab.child import HANDSHAKE_TIMEOUT_S
 from inferlab.errors import ArtifactError, MeasurementError
 from inferlab.load.process import LoadProcess
 from inferlab.measure.payloads import together
-from inferlab.processes import places_to_start
+from inferlab.processes import strayed
 from inferlab.records import ArtifactRecord, PlannedConfiguration, digest_of
 from inferlab.serve.cache import bytes_of_answers
 from inferlab.serve.process import ServerProcess, stop_servers
@@ -40,7 +37,9 @@ class Host:
         return self._server.pid
 
     def run(self, block: Block, on_phase: Callable[[Phase], None], items: int = 1) -> BlockResult:
-        """Run a block of load whose requests carry `items` samples each. Raises MeasurementError.
+        """Run a block of load whose requests carry `items` samples each.
+
+        Raises MeasurementError, also where the server has a thread that may run on other cores than its own.
 
         `on_phase` is told of both ends of its measured part.
         """
@@ -53,6 +52,11 @@ class Host:
         else:
             result = self._load.run(self._server.requests(samples), block, on_phase)
         self._server.pause()
+        if elsewhere := strayed(self.pid, self._server.cores):
+            raise MeasurementError(
+                f"the server (process {self.pid}) was pinned to cores {list(self._server.cores)} and has threads "
+                f"that may run on {elsewhere}: it had more than its budget"
+            )
         return result
 
 
@@ -75,32 +79,15 @@ def serve_all(
     """
     servers = [_server(row, model, artifacts, cores, max_batch_size, len(samples)) for row in planned]
     try:
-        for server in _started(servers, places_to_start(cores)):
+        for server in servers:
+            # On its own cores from the beginning, and so one after another: engines give the process's first affinity
+            # also to threads that they meet later (oneTBB does).
+            server.start()
             server.pause()
             advance(1)
         yield [Host(server, samples, load) for server in servers]
     finally:
         stop_servers(servers)
-
-
-def _started(servers: Sequence[ServerProcess], places: Sequence[tuple[int, ...]]) -> Iterator[ServerProcess]:
-    """Start servers, one at a time on each of `places`; yields each as it is ready, on its own cores."""
-    waiting, free = deque(servers), list(places)
-    starting: dict[int, tuple[ServerProcess, tuple[int, ...]]] = {}
-    while waiting or starting:
-        while waiting and free:
-            server, place = waiting.popleft(), free.pop(0)
-            server.spawn(place)
-            starting[server.fileno()] = (server, place)
-        told = wait(list(starting), HANDSHAKE_TIMEOUT_S)
-        if not told:
-            raise MeasurementError(f"no server was ready for {HANDSHAKE_TIMEOUT_S:g} s")
-        for descriptor in told:
-            assert isinstance(descriptor, int)
-            server, place = starting.pop(descriptor)
-            server.await_ready()
-            yield server
-            free.append(place)
 
 
 def _server(

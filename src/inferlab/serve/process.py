@@ -59,24 +59,23 @@ class ServerProcess:
         self.await_ready()
         return self
 
-    def spawn(self, start_on: Sequence[int] | None = None) -> None:
-        """Start the child and do not wait for it; `start_on` names as many cores to load on instead of `cores`."""
+    def spawn(self) -> None:
+        """Start the child and do not wait for it."""
         self._ready = False
-        self._child = Child(self._what, ENTRIES[self.kind], (self._hosted,), self.cores, start_on)
+        self._child = Child(self._what, ENTRIES[self.kind], (self._hosted,), self.cores)
 
     def fileno(self) -> int:
         """Readable when `await_ready` need not wait (multiprocessing.connection.wait)."""
         return self._running().fileno()
 
     def await_ready(self) -> None:
-        """Return when the child has loaded its session, listens (on HTTP paths) and is on its cores with all threads.
+        """Return when the child has loaded its session, listens (on HTTP paths).
 
         Raises what the child raised, an ArtifactError of its session for instance, and MeasurementError where it died.
         """
         child = self._running()
         try:
             self._port = child.receive(HANDSHAKE_TIMEOUT_S, "starting")
-            child.settle()
             self._ready = True
         except BaseException:
             self._child = None

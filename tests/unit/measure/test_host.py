@@ -1,13 +1,16 @@
 import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from inferlab.errors import ArtifactError
+from inferlab.errors import ArtifactError, MeasurementError
+from inferlab.load.block import Block, ClosedLoad
 from inferlab.load.process import LoadProcess
 from inferlab.measure import host
 from inferlab.measure.host import serve_all
@@ -57,7 +60,6 @@ def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return Factory(damaged=artifact_dir.parent.name == "damaged")
 
     monkeypatch.setattr(host, "SessionFactory", factory)
-    monkeypatch.setattr(host, "places_to_start", lambda cores: [(CORE,), (OTHER,)])
     return tmp_path
 
 
@@ -97,8 +99,8 @@ def test_one_that_cannot_start_ends_all_others(artifacts: Path, monkeypatch: pyt
     pids: list[int] = []
     spawn = host.ServerProcess.spawn
 
-    def recorded(server: host.ServerProcess, start_on: tuple[int, ...]) -> None:
-        spawn(server, start_on)
+    def recorded(server: host.ServerProcess) -> None:
+        spawn(server)
         pids.append(server.pid)
 
     monkeypatch.setattr(host.ServerProcess, "spawn", recorded)
@@ -120,3 +122,44 @@ def test_another_artifact_than_the_planned_one_is_refused_before_a_server_starts
     ):
         pass
     assert steps == []
+
+
+@dataclass(frozen=True)
+class Straying:
+    """Picklable; its session starts a thread that leaves the cores of its process for `core`."""
+
+    core: int
+
+    def __call__(self) -> Any:
+        def leave() -> None:
+            os.sched_setaffinity(0, {self.core})
+            threading.Event().wait()
+
+        def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            threading.Thread(target=leave, daemon=True).start()
+            time.sleep(0.05)
+            return {"embedding": np.zeros((len(inputs["input_ids"]), 384), np.float32)}
+
+        return SimpleNamespace(thread_safe=True, run=run, close=lambda: None)
+
+
+@pytest.mark.skipif(CORE == OTHER, reason="this process may run on one core only")
+def test_a_server_whose_threads_leave_its_cores_is_not_measured(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "SessionFactory", lambda **rest: Straying(OTHER))
+    inputs = {"input_ids": np.zeros((1, 128), np.int64)}
+    with (
+        pytest.raises(MeasurementError, match=rf"threads that may run on \[{OTHER}\]: it had more than its budget"),
+        serve_all(
+            ROWS[:1],
+            lambda steps: None,
+            model=NOOP,
+            artifacts=artifacts,
+            samples=[inputs],
+            load=LoadProcess((OTHER,)),
+            cores=(CORE,),
+            max_batch_size=8,
+        ) as (only,),
+    ):
+        only.run(Block(ClosedLoad(1), 0.0, 0.1, 10.0), lambda phase: None)

@@ -151,9 +151,9 @@ def affinities(server: ServerProcess) -> set[frozenset[int]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_threads_of_a_started_server_are_on_its_cores_wherever_it_started(kind: ServingPath) -> None:
+def test_all_threads_of_a_started_server_are_on_its_cores(kind: ServingPath) -> None:
     server = process(kind, ThreadedFactory())
-    server.spawn(start_on=(max(os.sched_getaffinity(0)),))
+    server.spawn()
     try:
         server.await_ready()
         assert affinities(server) == {frozenset({CORE})}
