@@ -206,44 +206,32 @@ def test_https_needs_a_certificate_that_is_trusted(
     assert json.loads(capsys.readouterr().out)["requests_ok"] > 0
 
 
-def test_ctrl_c_reports_what_was_measured_so_far_and_marks_it(
-    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def interrupted(server: Server, requests: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The command in a process of its own, which gets SIGINT once the server has seen so many requests."""
     server.delay_s = 0.005
-
-    def interrupt() -> None:
-        while len(server.seen) < 20:
+    command = [str(Path(sys.executable).with_name("inferlab")), "load", server.url, "--json", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while len(server.seen) < requests:
+            assert process.poll() is None
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    before = signal.getsignal(signal.SIGINT)
-    assert run(monkeypatch, server.url, "--duration", "600", "--warmup", "0", "--json") == 130
-    thread.join()
-    found = json.loads(capsys.readouterr().out)
+
+def test_ctrl_c_reports_what_was_measured_so_far_and_marks_it(server: Server) -> None:
+    ended = interrupted(server, 20, "--duration", "600", "--warmup", "0")
+    assert ended.returncode == 130
+    found = json.loads(ended.stdout)
     assert found["outcome"] == "invalid"
     assert "stopped by Ctrl-C" in found["reason"]
     assert found["requests_ok"] >= 10
-    assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_ctrl_c_in_the_warm_up_reports_nothing(
-    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.delay_s = 0.005
-
-    def interrupt() -> None:
-        while len(server.seen) < 5:
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    assert run(monkeypatch, server.url, "--warmup", "600", "--json") == 130
-    thread.join()
-    captured = capsys.readouterr()
-    assert (captured.out, "nothing was measured" in captured.err) == ("", True)
+def test_ctrl_c_in_the_warm_up_reports_nothing(server: Server) -> None:
+    ended = interrupted(server, 5, "--warmup", "600")
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert "nothing was measured" in ended.stderr
 
 
 @pytest.mark.parametrize(
