@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inferlab.errors import ArtifactError
 
@@ -26,6 +26,8 @@ Provenance = Literal["hardware", "emulated", "fake"]
 Precision = Literal["fp32", "bf16", "int8-static", "int8-dynamic", "weight-only"]
 ServingPath = Literal["direct", "fastapi", "fastapi-plain"]
 Batching = Literal["none", "dynamic"]
+PlainHandler = Literal["", "no-validation", "no-encoder", "no-thread-pool", "binary", "response-model", "middleware"]
+"""Which ordinary handler stands behind `fastapi-plain`: as most people write it, or with one thing changed."""
 
 
 class Frozen(BaseModel):
@@ -184,6 +186,7 @@ class Configuration(Frozen):
 
     `cache_share` is the share of the study's payloads whose answers the server's response cache holds; 0 is no cache.
     `batch_limit` is how many items a batch holds at most, where that is not what params.yaml `serve:` says.
+    `handler` is the variant of the ordinary handler (serve/plain_app.py), on `fastapi-plain` alone.
     """
 
     model: str
@@ -193,7 +196,14 @@ class Configuration(Frozen):
     batching: Batching
     cache_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     batch_limit: Annotated[int, Field(ge=1)] | None = None
+    handler: PlainHandler = ""
     twin: bool = False
+
+    @model_validator(mode="after")
+    def _handler_of_the_plain_path(self) -> Self:
+        if self.handler and self.path != "fastapi-plain":
+            raise ValueError(f"handler is {self.handler!r}; the path {self.path} has no variants, fastapi-plain has")
+        return self
 
     @property
     def id(self) -> str:
@@ -201,6 +211,7 @@ class Configuration(Frozen):
         name = f"{self.model}/{self.optimization}/{self.target}/{self.path}/{self.batching}"
         name += f"/cache-{self.cache_share:g}" if self.cache_share else ""
         name += f"/batch-{self.batch_limit}" if self.batch_limit else ""
+        name += f"/{self.handler}" if self.handler else ""
         return f"{name}/twin" if self.twin else name
 
     def largest_batch(self, max_batch_size: int) -> int:

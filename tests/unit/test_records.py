@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from inferlab.errors import ArtifactError
 from inferlab.records import (
@@ -42,6 +43,18 @@ def test_the_twin_has_a_name_of_its_own() -> None:
     twin = CONFIGURATION.model_copy(update={"twin": True})
     assert CONFIGURATION.id == "m/original/t/fastapi/none"
     assert twin.id == "m/original/t/fastapi/none/twin"
+
+
+def test_only_the_ordinary_handler_has_variants_and_its_name_says_which() -> None:
+    names = {"model": "m", "optimization": "original", "target": "t", "batching": "none"}
+    variant = Configuration.model_validate({**names, "path": "fastapi-plain", "handler": "no-encoder"})
+    assert variant.id == "m/original/t/fastapi-plain/none/no-encoder"
+    assert variant.model_copy(update={"twin": True}).id == f"{variant.id}/twin"
+    for path in ("direct", "fastapi"):
+        with pytest.raises(ValidationError, match=f"handler is 'binary'; the path {path} has no variants"):
+            Configuration.model_validate({**names, "path": path, "handler": "binary"})
+    with pytest.raises(ValidationError, match="'no-validation'"):
+        Configuration.model_validate({**names, "path": "fastapi-plain", "handler": "fast"})
 
 
 def test_checksums_find_a_damaged_and_a_missing_file(tmp_path: Path) -> None:

@@ -107,4 +107,13 @@ def _server(
     largest = configuration.largest_batch(max_batch_size)
     factory = SessionFactory(artifact_dir=folder, model=model, cores=cores, largest_batch=largest)
     cache_bytes = bytes_of_answers(round(configuration.cache_share * distinct), model.outputs)
-    return ServerProcess(configuration.path, factory, model, configuration.batching, largest, cores, cache_bytes)
+    return ServerProcess(
+        configuration.path,
+        factory,
+        model,
+        configuration.batching,
+        largest,
+        cores,
+        cache_bytes,
+        configuration.handler,
+    )

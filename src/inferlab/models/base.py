@@ -41,6 +41,13 @@ class FitOptions(Frozen):
     autocast: Literal["none", "bf16"] = Field(description="bf16 takes effect where the CPU multiplies it natively")
 
 
+class LabelAnswer(BaseModel):
+    """What the ordinary handler answers for a classifier."""
+
+    label: str
+    logits: list[float]
+
+
 @dataclass(frozen=True)
 class PruningHints:
     """What pruning must know of a module: layers that keep their outputs, and projections cut by whole heads."""
@@ -194,6 +201,10 @@ class Model(Frozen, ABC):
         """Outputs of batch 1 -> what the ordinary handler answers, as JSON."""
         index = int(self.predictions(outputs)[0])
         return {"label": self.labels[index], "logits": outputs["logits"][0].tolist()}
+
+    def plain_response(self) -> type[BaseModel]:
+        """The pydantic class of `plain_answer`, for a handler that declares one."""
+        return LabelAnswer
 
     def refuse(self, step: str) -> None:
         """Raise Unsupported where this model cannot take an optimization step of this kind."""

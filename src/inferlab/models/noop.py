@@ -20,6 +20,12 @@ VOCABULARY_SIZE = 30522
 """The sizes of `minilm`, so that bytes on the wire compare."""
 
 
+class EmbeddingAnswer(BaseModel):
+    """What the ordinary handler answers."""
+
+    embedding: list[float]
+
+
 @MODELS.register("noop")
 class Noop(Model):
     """Takes token ids, gives an embedding of zeroes."""
@@ -83,3 +89,6 @@ class Noop(Model):
 
     def plain_answer(self, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
         return {"embedding": outputs["embedding"][0].tolist()}
+
+    def plain_response(self) -> type[BaseModel]:
+        return EmbeddingAnswer

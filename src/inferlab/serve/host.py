@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from inferlab.models.base import Model
-    from inferlab.records import Batching
+    from inferlab.records import Batching, PlainHandler
     from inferlab.serve.session import SessionFactory
 
 STOP_GRACE_S = 5.0
@@ -24,7 +24,10 @@ BATCH_LIMIT_S = 120.0
 
 @dataclass(frozen=True)
 class Hosted:
-    """What a server process is to serve; picklable. `cache_bytes` limits the response cache, 0 is none."""
+    """What a server process is to serve; picklable.
+
+    `cache_bytes` limits the response cache, 0 is none. `handler` is the variant of the ordinary handler.
+    """
 
     session_factory: SessionFactory
     model: Model
@@ -32,6 +35,7 @@ class Hosted:
     max_batch_size: int
     cores: tuple[int, ...]
     cache_bytes: int = 0
+    handler: PlainHandler = ""
 
 
 def serve_fastapi(connection: Connection, hosted: Hosted) -> None:
@@ -90,9 +94,8 @@ async def _serve_plain(connection: Connection, hosted: Hosted) -> None:
     closed = _closed(connection)
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        http = Uvicorn(
-            uvicorn_config(create_plain_app(hosted.model, session), Connections()), lambda: connection.send(port)
-        )
+        app = create_plain_app(hosted.model, session, hosted.handler)
+        http = Uvicorn(uvicorn_config(app, Connections()), lambda: connection.send(port))
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         try:
             await closed.wait()

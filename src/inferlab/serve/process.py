@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from inferlab.load.block import Block, BlockResult, HttpRequests, Phase
     from inferlab.models.base import Model
-    from inferlab.records import Batching, ServingPath
+    from inferlab.records import Batching, PlainHandler, ServingPath
     from inferlab.serve.session import SessionFactory
 
 ENTRIES = {"fastapi": serve_fastapi, "fastapi-plain": serve_fastapi_plain, "direct": serve_direct}
@@ -41,13 +41,16 @@ class ServerProcess:
         max_batch_size: int,
         cores: Sequence[int],
         cache_bytes: int = 0,
+        handler: PlainHandler = "",
     ) -> None:
         if cache_bytes and kind != "fastapi":
             raise ValueError(f"cache_bytes is {cache_bytes}; on the path {kind} there is no response cache")
+        if handler and kind != "fastapi-plain":
+            raise ValueError(f"handler is {handler!r}; on the path {kind} there are no variants of it")
         self.kind = kind
         self.model = model
         self.cores = tuple(cores)
-        self._hosted = Hosted(session_factory, model, batching, max_batch_size, self.cores, cache_bytes)
+        self._hosted = Hosted(session_factory, model, batching, max_batch_size, self.cores, cache_bytes, handler)
         self._what = f"{kind} server of {model.name}"
         self._child: Child | None = None
         self._ready = False
@@ -97,7 +100,7 @@ class ServerProcess:
 
     def requests(self, payloads: Sequence[dict[str, np.ndarray]]) -> HttpRequests:
         """What a load client sends to this server; each payload is the input tensors of one request."""
-        return http_requests(self.kind, self.model, self.port, payloads)
+        return http_requests(self.kind, self.model, self.port, payloads, self._hosted.handler)
 
     def run(
         self,

@@ -23,6 +23,13 @@ def test_the_ordinary_handler_gets_json() -> None:
     assert json.loads(requests.bodies[0]) == {"input_ids": [1] * 128}
 
 
+def test_a_handler_of_binary_tensors_gets_what_our_server_gets() -> None:
+    ours = http_requests("fastapi", NOOP, 1234, [payload(3)])
+    plain = http_requests("fastapi-plain", NOOP, 1234, [payload(3)], "binary")
+    assert plain.url == "http://127.0.0.1:1234/predict"
+    assert (plain.bodies, plain.headers) == (ours.bodies, ours.headers)
+
+
 def test_payloads_whose_headers_would_differ_are_refused() -> None:
     other = {"input_ids": np.zeros((100, 128), dtype=np.int64)}
     many = {"input_ids": np.zeros((100_000, 128), dtype=np.int64)}
