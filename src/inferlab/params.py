@@ -258,6 +258,7 @@ def _check_names(params: Params) -> None:
         _known_once(f"studies.{study_name}.optimizations", study.optimizations, params.optimizations)
         _known_once(f"studies.{study_name}.scenarios", study.scenarios, params.scenarios)
         _known_once(f"studies.{study_name}.targets", study.targets or (), TARGETS.names())
+        _known_once(f"studies.{study_name}.target_of", tuple(getattr(study, "target_of", ())), params.models)
 
 
 def _check_combinations(params: Params) -> None:

@@ -26,6 +26,7 @@ from inferlab.records import (
     StepRecord,
     digest_of,
 )
+from inferlab.studies.base import STUDIES
 
 SCENARIOS = ("one-caller", "eight-callers", "common-rate")
 LEVELS = {f"load-{round(100 * share)}": share for share in (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)}
@@ -36,8 +37,17 @@ STUDY_SCENARIOS = {
     "serving": SCENARIOS,
     "optimization": SCENARIOS[:2],
     "caching": SCENARIOS[1:2],
+    "breakdown": SCENARIOS[:2],
     "scalability": ("one-caller", "eight-callers", "64-callers", *LEVELS, SEARCH),
 }
+STAGE_SHARES = {"sent_s": 0.05, "parse_s": 0.1, "queue_s": 0.2, "batch_s": 0.03, "infer_s": 0.4, "serialize_s": 0.07}
+"""Of the latency, in the study of where it goes: when a request is sent, and the server's account."""
+HANDLER_S = {"": 2.0, "no-validation": 1.0, "no-encoder": 2.0, "no-thread-pool": 3.0, "binary": 0.5}
+HANDLER_S |= {"response-model": 2.0, "middleware": 4.0}
+"""What each ordinary handler adds to the latency, in units of `Synthetic.http_s`."""
+BREAKDOWN = STUDIES.get("breakdown")(
+    name="breakdown", kind="breakdown", optimizations=("original", "quantized"), scenarios=("one-caller",)
+)
 OVERLOADED = 50.0
 """A saturated server's mean latency over its service time, as far as it comes within a block."""
 PRECISION = {"original": "fp32", "quantized": "int8-static", "pruned": "fp32", "sparse": "fp32"}
@@ -92,6 +102,9 @@ class Synthetic:
         elif study == "scalability":
             cells = product(("cpu-openvino",), ("original", "quantized"), ("fastapi",), ("none", "dynamic"))
             found = [Configuration(model=model, optimization=o, target=t, path=p, batching=b) for t, o, p, b in cells]
+        elif study == "breakdown":
+            found = BREAKDOWN.configurations(model, ("original", "quantized"), ("cpu-openvino",))
+            return [*found, next(filter(BREAKDOWN.is_reference, found)).model_copy(update={"twin": True})]
         elif study == "caching":
             found = [
                 Configuration(
@@ -119,7 +132,8 @@ class Synthetic:
             return self.overrides[configuration.id]
         latency = self.base_latency_s * SPEED[configuration.optimization] * MEASURED_TARGETS[configuration.target]
         latency *= 0.02 if configuration.model == "noop" else 1.0
-        return latency + {"direct": 0.0, "fastapi": self.http_s, "fastapi-plain": 2 * self.http_s}[configuration.path]
+        of_path = {"direct": 0.0, "fastapi": 1.0, "fastapi-plain": HANDLER_S[configuration.handler]}
+        return latency + self.http_s * of_path[configuration.path]
 
 
 def absent_telemetry(truth: Synthetic) -> dict[str, str]:
@@ -347,6 +361,11 @@ def _block(
     columns = {"scheduled_s": sent, "sent_s": sent, "first_byte_s": sent + latency, "done_s": sent + latency}
     frame = pd.DataFrame(columns | dict.fromkeys(("parse_s", "queue_s", "batch_s", "serialize_s"), 0.0))
     frame = frame.assign(**keys, warmup=np.arange(truth.requests) < 3, status="ok", infer_s=latency, batch_size=batch)
+    if study == "breakdown":
+        frame = frame.assign(**{name: part * latency for name, part in STAGE_SHARES.items()})
+        frame["sent_s"] += sent
+        if configuration.path == "direct":
+            frame[["parse_s", "serialize_s"]] = 0.0
     frame["cached"] = hits
     frame["http_status"] = 0 if configuration.path == "direct" else 200
     kept = latency[3:]

@@ -291,6 +291,14 @@ WRONG: dict[str, tuple[Edit, list[str]]] = {
         ),
         ["studies.request-size.scenarios", "four-callers-2-items", "at most 1 item"],
     ),
+    "a target for a model that is none": (
+        lambda c: c["studies"]["breakdown"].update(target_of={"nop": "cpu-eager"}),
+        ["studies.breakdown.target_of", "'nop'", "'noop'?"],
+    ),
+    "a target that the study does not cover": (
+        lambda c: c["studies"]["breakdown"].update(target_of={"noop": "cuda-inductor"}),
+        ["studies.breakdown", "among cpu-openvino, cpu-eager (that of noop is cuda-inductor)"],
+    ),
     "a target that is none": (
         lambda c: c["studies"]["caching"].update(targets=["cpu-openvin"]),
         ["studies.caching.targets", "'cpu-openvin'", "'cpu-openvino'?"],

@@ -42,7 +42,7 @@ PAIR = ["model", "configuration", "reference", "scenario", "metric"]
 NOISE_COLUMNS = [*SCOPE, "scenario", "metric", "reference", "ratio_median", "ratio", "ratio_low", "ratio_high"]
 NOISE_COLUMNS += ["log_sd", "noise_floor", "rounds", "autocorrelation", "effective_rounds", "twin_warning"]
 
-COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "cache_share", "batch_limit"]
+COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "cache_share", "batch_limit", "handler"]
 COLUMNS += ["configuration", "scenario", "metric", "better"]
 COLUMNS += [
     "against",
@@ -159,7 +159,7 @@ def _references(row: Row, reference: Row, candidates: list[Row]) -> Iterator[tup
     if row is not reference:
         yield AGAINST_REFERENCE, reference
     if row.keys["optimization"] != ORIGINAL:
-        same = ("target", "path", "batching", "cache_share", "batch_limit")
+        same = ("target", "path", "batching", "cache_share", "batch_limit", "handler")
         for other in candidates:
             if other.keys["optimization"] == ORIGINAL and all(other.keys[name] == row.keys[name] for name in same):
                 yield AGAINST_ORIGINAL, other
@@ -203,6 +203,7 @@ def _record(
         "batching",
         "cache_share",
         "batch_limit",
+        "handler",
         "configuration",
         "scenario",
     )

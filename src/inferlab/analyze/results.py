@@ -1,6 +1,7 @@
 """What `results/machines/` holds: one set of records for each machine, environment and profile."""
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BLOCK_KEY = ["study", "configuration", "scenario", "round", "attempt"]
-REQUESTS_READ = [*BLOCK_KEY, "machine_id", "warmup", "status", "scheduled_s", "done_s", "cached"]
+REQUESTS_READ = [*BLOCK_KEY, "machine_id", "warmup", "status", "scheduled_s", "done_s"]
+ACCOUNT = ("parse_s", "queue_s", "batch_s", "infer_s", "serialize_s")
+"""The server's own account of a request."""
+KEPT_COLUMNS = ("round", "latency_s", "cached")
+STAGE_COLUMNS = ("round", "latency_s", "sent_after_s", *ACCOUNT)
+
+BREAKDOWN = "breakdown"
+"""The kind of the studies that ask where the time of a request goes."""
 
 AGAIN = "delete it and run dvc repro, which collects this run's files again, or bring it from where it was measured"
 
@@ -70,9 +78,28 @@ class ResultSet:
         Columns round, attempt, latency_s (since the scheduled time) and cached. Raises ArtifactError or DataError where
         the requests are not those of the blocks beside them.
         """
+        return self._answered(("cached",), self.folder.glob("measurements/*/*/requests.parquet"))
+
+    @cached_property
+    def stages(self) -> "dict[tuple[str, str, str], pd.DataFrame]":
+        """As `requests`, of the studies of the kind BREAKDOWN.
+
+        Columns round, attempt, latency_s, sent_after_s (since the scheduled time) and those of ACCOUNT, in seconds, NaN
+        where the server gave none.
+        """
+        plans = [plan for plan in self.plans.values() if plan.kind == BREAKDOWN]
+        paths = [self.folder / "measurements" / plan.study / plan.model / "requests.parquet" for plan in plans]
+        found = self._answered(("scheduled_s", "sent_s", *ACCOUNT), (path for path in paths if path.is_file()))
+        return {
+            key: frame.assign(sent_after_s=frame["sent_s"] - frame["scheduled_s"])[["attempt", *STAGE_COLUMNS]]
+            for key, frame in found.items()
+        }
+
+    def _answered(self, columns: Sequence[str], paths: Iterable[Path]) -> "dict[tuple[str, str, str], pd.DataFrame]":
+        """Of files of requests, by study, configuration and scenario: columns round, attempt, latency_s and these."""
         found: dict[tuple[str, str, str], pd.DataFrame] = {}
-        for path in sorted(self.folder.glob("measurements/*/*/requests.parquet")):
-            requests = _read_parquet(path, REQUESTS_READ)
+        for path in sorted(paths):
+            requests = _read_parquet(path, list(dict.fromkeys((*REQUESTS_READ, *columns))))
             study, model = path.parts[-3:-1]
             _check_column(path, requests, "study", study)
             _check_column(path, requests, "machine_id", self.machine.machine_id)
@@ -83,7 +110,7 @@ class ResultSet:
             requests = requests.assign(latency_s=latency)
             for key, group in requests.groupby(["study", "configuration", "scenario"], observed=True):
                 of_study, configuration, scenario = (str(part) for part in key)
-                found[(of_study, configuration, scenario)] = group[["round", "attempt", "latency_s", "cached"]]
+                found[(of_study, configuration, scenario)] = group[["round", "attempt", "latency_s", *columns]]
         return found
 
     def correct(self, model: str, optimization: str, target: str) -> "pd.Series[bool] | None":
@@ -245,15 +272,18 @@ def usable_blocks(blocks: "pd.DataFrame") -> "pd.DataFrame":
     return measured.sort_values("attempt").drop_duplicates(BLOCK_KEY[:-1], keep="last").sort_values("round")
 
 
-def pooled_requests(requests: "pd.DataFrame | None", blocks: "pd.DataFrame") -> "pd.DataFrame":
-    """Columns round, latency_s (seconds) and cached of the requests that belong to `blocks`."""
+def pooled_requests(
+    requests: "pd.DataFrame | None", blocks: "pd.DataFrame", columns: Sequence[str] = KEPT_COLUMNS
+) -> "pd.DataFrame":
+    """These columns of the requests that belong to `blocks`."""
     import numpy as np
     import pandas as pd
 
     if requests is None or len(blocks) == 0:
-        return pd.DataFrame({"round": np.empty(0, int), "latency_s": np.empty(0), "cached": np.empty(0, dtype=bool)})
+        dtypes = {"round": int, "cached": bool}
+        return pd.DataFrame({name: np.empty(0, dtypes.get(name, float)) for name in columns})
     belongs = np.isin(_block_numbers(requests), _block_numbers(blocks))
-    return requests.loc[belongs, ["round", "latency_s", "cached"]]
+    return requests.loc[belongs, list(columns)]
 
 
 def _block_numbers(frame: "pd.DataFrame") -> "np.ndarray":

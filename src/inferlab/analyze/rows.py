@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from inferlab.analyze.results import ResultSet, pooled_requests, usable_blocks
+from inferlab.analyze.results import BREAKDOWN, STAGE_COLUMNS, ResultSet, pooled_requests, usable_blocks
 from inferlab.records import PlannedConfiguration, PlanRecord
 from inferlab.studies.base import Scenario, scenarios_of
 
@@ -27,6 +27,7 @@ KEYS = (
     "batching",
     "cache_share",
     "batch_limit",
+    "handler",
     "twin",
     "configuration",
     "scenario",
@@ -72,6 +73,12 @@ class Row:
         return pooled_requests(self.results.requests.get(key), self.blocks)
 
     @cached_property
+    def stages(self) -> "pd.DataFrame":
+        """As `requests`, with the columns STAGE_COLUMNS; of studies of the kind BREAKDOWN alone."""
+        key = (self.keys["study"], self.keys["configuration"], self.keys["scenario"])
+        return pooled_requests(self.results.stages.get(key), self.blocks, STAGE_COLUMNS)
+
+    @cached_property
     def latencies_by_round(self) -> "list[np.ndarray]":
         """As `latencies`, [requests] of each round."""
         return [part["latency_s"].to_numpy(dtype=float) for _, part in self.requests.groupby("round")]
@@ -83,8 +90,8 @@ class Row:
 
     @property
     def stands_apart(self) -> bool:
-        """Whether the row's study asks what caches or load do: its speeds answer no question of other pages."""
-        return self.compares_caches or self.kind == SCALABILITY
+        """Whether the row's study asks what caches, load or a handler do: no question of other pages."""
+        return self.compares_caches or self.kind in (SCALABILITY, BREAKDOWN)
 
     @property
     def compares_caches(self) -> bool:
@@ -174,6 +181,7 @@ def _row(
         "batching": configuration.batching,
         "cache_share": configuration.cache_share,
         "batch_limit": configuration.batch_limit,
+        "handler": configuration.handler,
         "twin": configuration.twin,
         "configuration": configuration.id,
         **load,

@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inferlab.analyze.ablation import ablation_table
+from inferlab.analyze.breakdown import breakdown_table
 from inferlab.analyze.caching import caching_table
 from inferlab.analyze.comparisons import comparison_table, noise_table
 from inferlab.analyze.headline import headline, machine_table
@@ -67,6 +69,8 @@ def write_tables(
         "knees": knee_table(rows, confidence),
         "rate_limits": rate_limit_table(rows, confidence),
         "tenfold": tenfold_table(rows, confidence),
+        "breakdown": breakdown_table(rows, confidence),
+        "ablation": ablation_table(rows, confidence),
         "quality": quality_table(sets, confidence),
         "interactions": interaction_table(rows, confidence),
         "noise": noise,

@@ -97,10 +97,11 @@ def configuration_label(line: dict[Any, Any]) -> str:
     batching = "batching" if line["batching"] == "dynamic" else "no batching"
     limit = line.get("batch_limit")
     batching += "" if missing(limit) else f" up to {limit:g}"
+    handler = "" if missing(line.get("handler")) else f" ({line['handler'].replace('-', ' ')})"
     share = line.get("cache_share", 0)
     cache = "" if missing(share) or not share else f" · cache of {100 * share:g}\N{NO-BREAK SPACE}%"
     twin = " (A/A twin)" if line.get("twin") in (True, "True") else ""
-    return f"{line['optimization']} · {line['path']} · {batching}{cache}{twin}"
+    return f"{line['optimization']} · {line['path']}{handler} · {batching}{cache}{twin}"
 
 
 def why_not(line: dict[Any, Any]) -> str:

@@ -47,6 +47,15 @@ def test_what_a_cache_brought_is_among_the_metrics(tmp_path: Path) -> None:
     assert {"hit_share_expected", "speedup", "hit_latency_p50_s", "throughput_mean_per_s"} <= set(run.metrics)
 
 
+def test_where_the_time_went_is_among_the_metrics(tmp_path: Path) -> None:
+    write_results(tmp_path, Synthetic(studies=("breakdown",), rounds=3, requests=30, samples=40))
+    found = {run.name: run for run in runs_of(load_results(tmp_path)[0], STUDY_SCENARIOS, [], 0.95)}
+    run = found["measure breakdown minilm/original/cpu-openvino/fastapi/none one-caller"]
+    assert {"transport_s", "parse_s", "serialize_share", "throughput_mean_per_s"} <= set(run.metrics)
+    variant = found["measure breakdown minilm/original/cpu-openvino/fastapi-plain/none/binary one-caller"]
+    assert variant.params["handler"] == "binary"
+
+
 def test_outcomes_that_are_no_measurement_are_runs_without_metrics(
     contents: list[RunContent], results: ResultSet
 ) -> None:

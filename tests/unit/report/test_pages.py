@@ -9,7 +9,17 @@ import pytest
 from synthetic_results import NO_ACCELERATOR, NO_ENERGY, STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.tables import write_tables
-from inferlab.report import caching, comparisons, latency, optimization, scalability, summary, throughput, utilization
+from inferlab.report import (
+    breakdown,
+    caching,
+    comparisons,
+    latency,
+    optimization,
+    scalability,
+    summary,
+    throughput,
+    utilization,
+)
 from inferlab.report.page import Page, head, page_html, pages_of
 from inferlab.report.source import Report, open_report
 from inferlab.report.text import Fragment, with_interval
@@ -25,6 +35,7 @@ FIGURES = [
     optimization.optimization_figures,
     caching.caching_figures,
     scalability.load_figures,
+    breakdown.breakdown_figures,
     comparisons.comparison_figures,
 ]
 
@@ -121,6 +132,54 @@ def test_scalability_shows_every_load_its_knee_and_where_there_was_no_study(repo
     assert shown.replace(" [", "\n[") in here
     figures = scalability.load_figures(report).html
     assert figures.count("<figure>") == 4
+
+
+def test_breakdown_has_every_stage_with_its_share_and_says_where_there_was_no_study(report: Report) -> None:
+    html = breakdown.breakdown_tables(report).html
+    here, elsewhere = html.split("machine-b", 1)
+    for text in (
+        "transport",
+        "batch assembly",
+        "serialization",
+        "server&#x27;s account",
+        "eight callers",
+        "Noise floor",
+    ):
+        assert text in here
+    assert "The study was not measured" in elsewhere
+    assert "The study was not measured" not in here
+    frame = report.of_set("breakdown", report.sets[0])
+    line = frame[(frame["path"] == "fastapi") & (frame["outcome"] == "measured")].iloc[0]
+    shown = with_interval(line["infer_s"], line["infer_low_s"], line["infer_high_s"], 1000).replace(" [", "\n[")
+    assert f"{shown}\n40.0 %" in here
+    assert "(no encoder)" not in here, "variants of the handler have a table of their own"
+    figures = breakdown.breakdown_figures(report).html
+    assert figures.count("<figure>") == 2, "one a model"
+
+
+def test_every_ingredient_has_its_cost_and_a_verdict(report: Report) -> None:
+    html = breakdown.ablation_tables(report).html
+    frame = report.of_set("ablation", report.sets[0])
+    for line in frame[frame["model"] == "minilm"].to_dict("records"):
+        assert f">{line['ingredient']}<" in html
+        shown = with_interval(line["cost_s"], line["cost_low_s"], line["cost_high_s"], 1e6)
+        assert shown.replace(" [", "\n[") in html
+    for text in ("▲ costs", "= tie", "Holm", "Costs do not add up"):
+        assert text in html
+    assert "machine-b" not in html
+
+
+def test_a_variant_that_was_not_measured_says_why(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Report.table
+    ablation = table(report, "ablation")
+    absent = ablation["handler"] == "binary"
+    ablation.loc[absent, ["outcome", "reason"]] = ["invalid", "the client was late"]
+    ablation.loc[absent & (ablation["scenario"] == "one-caller"), "outcome"] = "measured"
+    ablation.loc[ablation["handler"] == "middleware", ["outcome", "reason"]] = ["invalid", "the machine was busy"]
+    monkeypatch.setattr(Report, "table", lambda self, name: ablation if name == "ablation" else table(self, name))
+    html = breakdown.ablation_tables(report).html
+    assert "JSON instead of binary tensors; eight callers invalid: the client was late" in html
+    assert "middleware: invalid: the machine was busy" in html
 
 
 def test_ten_times_the_load_stands_beside_the_claim(report: Report) -> None:

@@ -81,3 +81,9 @@ def test_a_batch_limit_of_its_own_tells_configurations_apart() -> None:
     line = {"optimization": "original", "path": "fastapi", "batching": "dynamic", "batch_limit": 4.0}
     assert text.configuration_label(line) == "original · fastapi · batching up to 4"
     assert text.configuration_label({**line, "batch_limit": NAN}) == "original · fastapi · batching"
+
+
+def test_a_handler_of_its_own_tells_configurations_apart() -> None:
+    line = {"optimization": "original", "path": "fastapi-plain", "batching": "none", "handler": "no-thread-pool"}
+    assert text.configuration_label(line) == "original · fastapi-plain (no thread pool) · no batching"
+    assert text.configuration_label({**line, "handler": ""}) == "original · fastapi-plain · no batching"

@@ -1,0 +1,139 @@
+"""What each ingredient of an ordinary FastAPI handler costs: the handler beside those that lack or add one."""
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from inferlab.analyze.autocorrelation import autocorrelation_of
+from inferlab.analyze.breakdown import of_breakdown
+from inferlab.analyze.comparisons import FAMILY
+from inferlab.analyze.results import BREAKDOWN
+from inferlab.analyze.rows import Row, table
+from inferlab.analyze.statistics import NAN, PairedRatio, holm, mean_interval, paired_logs, ratios_of
+from inferlab.analyze.verdicts import alpha_of_step, more_rounds, noise_floor, verdict_of
+from inferlab.records import PlainHandler
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRIC = "latency_mean_s"
+
+
+class Ingredient(NamedTuple):
+    """What a variant of the handler tells the cost of; `added` where the variant has it and the handler has not."""
+
+    name: str
+    added: bool = False
+
+
+INGREDIENTS: dict[PlainHandler, Ingredient] = {
+    "no-validation": Ingredient("validation"),
+    "no-encoder": Ingredient("encoder"),
+    "no-thread-pool": Ingredient("thread pool"),
+    "binary": Ingredient("JSON instead of binary tensors"),
+    "response-model": Ingredient("response model", added=True),
+    "middleware": Ingredient("middleware", added=True),
+}
+
+COLUMNS = {
+    "ingredient": "str",
+    "plain_latency_s": "float64",
+    "cost_s": "float64",
+    "cost_low_s": "float64",
+    "cost_high_s": "float64",
+    "cost_share": "float64",
+    "cost_share_low": "float64",
+    "cost_share_high": "float64",
+    "p_value": "float64",
+    "p_adjusted": "float64",
+    "noise_floor": "float64",
+    "verdict": "str",
+    "more_rounds_needed": "float64",
+}
+
+
+class _Compared(NamedTuple):
+    """A variant, the handler that it is a variant of, its ratio to that, and that of the handler's twin."""
+
+    row: Row
+    plain: Row
+    found: PairedRatio
+    twin: PairedRatio | None
+
+
+def ablation_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
+    """One line for each variant of the ordinary handler under each scenario of the studies of this kind.
+
+    `cost_s` is how much longer the mean latency is with the ingredient than without it: the mean of the differences
+    paired by round, with its t interval. `cost_share` is that over the handler's latency, from the geometric mean of
+    the round ratios. Verdicts are `costs`, `saves` or `tie`, as in comparisons.py from the ratio, Holm's p-value over
+    all lines of a study (all models and scenarios), and the noise floor of the handler's twin; blank without a twin.
+    """
+    variants = [row for row in of_breakdown(rows) if row.keys["handler"]]
+    of_studies = [row for row in rows if row.kind == BREAKDOWN and row.measured]
+    values: dict[int, dict[str, Any]] = {}
+    for study in _grouped(of_studies, FAMILY):
+        compared = [one for group in _grouped(study, ["model", "scenario"]) for one in _compared(group, confidence)]
+        adjusted = holm([one.found.p_value for one in compared])
+        step = alpha_of_step(adjusted, 1 - confidence)
+        for one, p_adjusted in zip(compared, adjusted.tolist(), strict=True):
+            values[id(one.row)] = _costs(one, confidence) | _verdict(one, p_adjusted, step, confidence)
+    names = [{"ingredient": INGREDIENTS[row.keys["handler"]].name, "verdict": ""} for row in variants]
+    return table(variants, COLUMNS, [name | values.get(id(row), {}) for row, name in zip(variants, names, strict=True)])
+
+
+def _grouped(rows: list[Row], names: list[str]) -> list[list[Row]]:
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(str(row.keys[name]) for name in names), []).append(row)
+    return list(groups.values())
+
+
+def _compared(group: list[Row], confidence: float) -> list[_Compared]:
+    """Of the measured rows of one model under one scenario, the variants beside the study's reference."""
+    first = group[0]
+    reference = first.results.plans[(first.keys["study"], first.keys["model"])].reference
+    plain = next((row for row in group if row.keys["configuration"] == reference), None)
+    if plain is None:
+        return []
+    twins = [row for row in group if row.keys["twin"]][:1]
+    variants = [row for row in group if row.keys["handler"]]
+    base = plain.by_round(METRIC)
+    autocorrelation = autocorrelation_of([row.by_round(METRIC) for row in group])
+    logs = [paired_logs(row.by_round(METRIC), base) for row in (*twins, *variants)]
+    ratios = ratios_of(logs, confidence, autocorrelation)
+    twin = ratios[0] if twins else None
+    return [_Compared(row, plain, found, twin) for row, found in zip(variants, ratios[len(twins) :], strict=True)]
+
+
+def _costs(one: _Compared, confidence: float) -> dict[str, float]:
+    """Of the ingredient, which the variant adds or lacks."""
+    sign = 1 if INGREDIENTS[one.row.keys["handler"]].added else -1
+    differences = (one.row.by_round(METRIC) - one.plain.by_round(METRIC)).dropna()
+    cost = mean_interval(sign * differences.to_numpy(), confidence)
+    shares = sorted(sign * (ratio - 1) for ratio in (one.found.low, one.found.high))
+    return {
+        "plain_latency_s": float(one.plain.by_round(METRIC).mean()),
+        "cost_s": cost.value,
+        "cost_low_s": cost.low,
+        "cost_high_s": cost.high,
+        "cost_share": sign * (one.found.ratio - 1),
+        "cost_share_low": shares[0],
+        "cost_share_high": shares[1],
+        "p_value": one.found.p_value,
+    }
+
+
+def _verdict(one: _Compared, p_adjusted: float, step: float, confidence: float) -> dict[str, Any]:
+    """Also the further rounds that a tie would take, at the level of Holm's step that it missed."""
+    floor = NAN if one.twin is None else noise_floor(one.twin)
+    values: dict[str, Any] = {"p_adjusted": p_adjusted, "noise_floor": floor}
+    if math.isnan(floor) or math.isnan(p_adjusted):
+        return values
+    added = INGREDIENTS[one.row.keys["handler"]].added
+    # The variant is longer where the ingredient that it adds costs, or where the one that it lacks saves.
+    alpha = 1 - confidence
+    found = verdict_of(one.found.log_mean, p_adjusted, floor, higher_is_better=added, alpha=alpha)
+    values["verdict"] = {"better": "costs", "worse": "saves", "tie": "tie"}[found]
+    if found == "tie":
+        values["more_rounds_needed"] = more_rounds(one.found, one.twin, step, confidence)
+    return values
