@@ -11,7 +11,10 @@ from inferlab.studies.base import STUDIES, Study
 
 PLAIN: ServingPath = "fastapi-plain"
 ROWS: tuple[tuple[ServingPath, Batching], ...] = (
-    *product(("direct", "fastapi"), ("none", "dynamic")),
+    ("direct", "none"),
+    ("direct", "dynamic"),
+    ("fastapi", "none"),
+    ("fastapi", "dynamic"),
     (PLAIN, "none"),
 )
 HANDLERS: tuple[PlainHandler, ...] = tuple(name for name in get_args(PlainHandler) if name)
