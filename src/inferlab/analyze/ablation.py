@@ -8,7 +8,7 @@ from inferlab.analyze.breakdown import of_breakdown
 from inferlab.analyze.comparisons import FAMILY
 from inferlab.analyze.results import BREAKDOWN
 from inferlab.analyze.rows import Row, table
-from inferlab.analyze.statistics import NAN, PairedRatio, holm, mean_interval, paired_logs, ratios_of
+from inferlab.analyze.statistics import NAN, Estimate, PairedRatio, holm, means_of, paired_logs, ratios_of
 from inferlab.analyze.verdicts import alpha_of_step, more_rounds, noise_floor, verdict_of
 from inferlab.records import PlainHandler
 
@@ -52,11 +52,12 @@ COLUMNS = {
 
 
 class _Compared(NamedTuple):
-    """A variant, the handler that it is a variant of, its ratio to that, and that of the handler's twin."""
+    """A variant, the handler that it is a variant of, ratio and difference (seconds), and the ratio of the twin."""
 
     row: Row
     plain: Row
     found: PairedRatio
+    difference_s: Estimate
     twin: PairedRatio | None
 
 
@@ -64,9 +65,9 @@ def ablation_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     """One line for each variant of the ordinary handler under each scenario of the studies of this kind.
 
     `cost_s` is how much longer the mean latency is with the ingredient than without it: the mean of the differences
-    paired by round, with its t interval. `cost_share` is that over the handler's latency, from the geometric mean of
-    the round ratios. Verdicts are `costs`, `saves` or `tie`, as in comparisons.py from the ratio, Holm's p-value over
-    all lines of a study (all models and scenarios), and the noise floor of the handler's twin; blank without a twin.
+    paired by round. `cost_share` is that over the handler's latency, from the geometric mean of the round ratios.
+    Verdicts are `costs`, `saves` or `tie`, as in comparisons.py from the ratio, Holm's p-value over all lines of a
+    study (all models and scenarios), and the noise floor of the handler's twin; blank without a twin.
     """
     variants = [row for row in of_breakdown(rows) if row.keys["handler"]]
     of_studies = [row for row in rows if row.kind == BREAKDOWN and row.measured]
@@ -76,7 +77,7 @@ def ablation_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
         adjusted = holm([one.found.p_value for one in compared])
         step = alpha_of_step(adjusted, 1 - confidence)
         for one, p_adjusted in zip(compared, adjusted.tolist(), strict=True):
-            values[id(one.row)] = _costs(one, confidence) | _verdict(one, p_adjusted, step, confidence)
+            values[id(one.row)] = _costs(one) | _verdict(one, p_adjusted, step, confidence)
     names = [{"ingredient": INGREDIENTS[row.keys["handler"]].name, "verdict": ""} for row in variants]
     return table(variants, COLUMNS, [name | values.get(id(row), {}) for row, name in zip(variants, names, strict=True)])
 
@@ -102,20 +103,21 @@ def _compared(group: list[Row], confidence: float) -> list[_Compared]:
     logs = [paired_logs(row.by_round(METRIC), base) for row in (*twins, *variants)]
     ratios = ratios_of(logs, confidence, autocorrelation)
     twin = ratios[0] if twins else None
-    return [_Compared(row, plain, found, twin) for row, found in zip(variants, ratios[len(twins) :], strict=True)]
+    differences = [(row.by_round(METRIC) - base).dropna().to_numpy() for row in variants]
+    found = zip(variants, ratios[len(twins) :], means_of(differences, confidence, autocorrelation), strict=True)
+    return [_Compared(row, plain, ratio, difference_s, twin) for row, ratio, difference_s in found]
 
 
-def _costs(one: _Compared, confidence: float) -> dict[str, float]:
+def _costs(one: _Compared) -> dict[str, float]:
     """Of the ingredient, which the variant adds or lacks."""
     sign = 1 if INGREDIENTS[one.row.keys["handler"]].added else -1
-    differences = (one.row.by_round(METRIC) - one.plain.by_round(METRIC)).dropna()
-    cost = mean_interval(sign * differences.to_numpy(), confidence)
+    costs = sorted(sign * bound for bound in (one.difference_s.low, one.difference_s.high))
     shares = sorted(sign * (ratio - 1) for ratio in (one.found.low, one.found.high))
     return {
         "plain_latency_s": float(one.plain.by_round(METRIC).mean()),
-        "cost_s": cost.value,
-        "cost_low_s": cost.low,
-        "cost_high_s": cost.high,
+        "cost_s": sign * one.difference_s.value,
+        "cost_low_s": costs[0],
+        "cost_high_s": costs[1],
         "cost_share": sign * (one.found.ratio - 1),
         "cost_share_low": shares[0],
         "cost_share_high": shares[1],

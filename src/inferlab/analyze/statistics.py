@@ -114,20 +114,38 @@ def ratios_of(
     (Zieba, Metrol. Meas. Syst. 17, 2010), and is drawn to that of the other ratios (spread.py). The p-value is the mean
     of those of all coefficients by their probability, and the interval holds what it would not call different.
     """
-    errors = np.empty((len(logs), len(autocorrelation.coefficients)))
-    degrees = np.empty_like(errors)
-    for place, coefficient in enumerate(autocorrelation.coefficients):
-        effective = [effective_rounds(int(one.size), coefficient) for one in logs]
-        variances = [_variance(one, worth) for one, worth in zip(logs, effective, strict=True)]
-        spread = shared_spread(variances, [worth - 1 for worth in effective])
-        for row, (worth, own) in enumerate(zip(effective, variances, strict=True)):
-            variance, degrees[row, place] = spread.moderated(own, worth - 1)
-            errors[row, place] = math.sqrt(variance / worth) if worth else NAN
+    errors, degrees = _errors(logs, autocorrelation)
     weights = np.array(autocorrelation.weights)
     return [
         _ratio_of(one, confidence, errors[row], degrees[row], weights, effective_rounds(one.size, autocorrelation.mean))
         for row, one in enumerate(logs)
     ]
+
+
+def means_of(values: Sequence[np.ndarray], confidence: float, autocorrelation: Autocorrelation) -> list[Estimate]:
+    """Means of what was paired by round, [rounds] each, with the intervals that `ratios_of` has for its logarithms."""
+    errors, degrees = _errors(values, autocorrelation)
+    weights = np.array(autocorrelation.weights)
+    found = []
+    for row, one in enumerate(values):
+        mean = float(one.mean()) if one.size else NAN
+        half = _half_width(1 - confidence, errors[row], degrees[row], weights) if one.size > 1 else NAN
+        found.append(Estimate(mean, mean - half, mean + half, int(one.size)))
+    return found
+
+
+def _errors(values: Sequence[np.ndarray], autocorrelation: Autocorrelation) -> tuple[np.ndarray, np.ndarray]:
+    """Standard errors of the means and their degrees of freedom, both [values, coefficients]."""
+    errors = np.empty((len(values), len(autocorrelation.coefficients)))
+    degrees = np.empty_like(errors)
+    for place, coefficient in enumerate(autocorrelation.coefficients):
+        effective = [effective_rounds(int(one.size), coefficient) for one in values]
+        variances = [_variance(one, worth) for one, worth in zip(values, effective, strict=True)]
+        spread = shared_spread(variances, [worth - 1 for worth in effective])
+        for row, (worth, own) in enumerate(zip(effective, variances, strict=True)):
+            variance, degrees[row, place] = spread.moderated(own, worth - 1)
+            errors[row, place] = math.sqrt(variance / worth) if worth else NAN
+    return errors, degrees
 
 
 def _variance(logs: np.ndarray, effective: float) -> float:

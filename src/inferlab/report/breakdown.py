@@ -126,7 +126,8 @@ def _cells(group: "pd.DataFrame") -> dict[str, str]:
 
 
 def _time(line: dict[Any, Any], name: str) -> str:
-    return with_interval(*(line[f"{name}{part}_s"] for part in ("", "_low", "_high")), MS).replace(" [", "\n[")
+    value = with_interval(line[f"{name}_s"], line[f"{name}_low_s"], line[f"{name}_high_s"], MS)
+    return value.replace(" [", "\n[")
 
 
 def _ablation_columns(frame: "pd.DataFrame", report: Report) -> list[Column]:

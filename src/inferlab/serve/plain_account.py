@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from inferlab.serve.timings import Timings, server_timing
-
 if TYPE_CHECKING:
     from inferlab.serve.session import Session
     from inferlab.serve.tensors import Tensors
+
+
+FORM = b"parse;dur=%.3f, queue;dur=%.3f, batch;dur=0, infer;dur=%.3f, serialize;dur=%.3f, batch_size;desc=1"
+"""As timings.server_timing writes it, in less time."""
 
 
 class Account:
@@ -71,8 +73,13 @@ class AccountedRoute(APIRoute):
             ACCOUNT.set(account)
             response = await answer(request)
             ready_s, begun_s, ran_s = account.ready_s, account.begun_s, account.ran_s
-            timings = Timings(ready_s - came_s, begun_s - ready_s, 0.0, ran_s - begun_s, clock() - ran_s, 1)
-            response.raw_headers.append((b"server-timing", server_timing(timings)))
+            told = FORM % (
+                (ready_s - came_s) * 1e3,
+                (begun_s - ready_s) * 1e3,
+                (ran_s - begun_s) * 1e3,
+                (clock() - ran_s) * 1e3,
+            )
+            response.raw_headers.append((b"server-timing", told))
             return response
 
         return accounted

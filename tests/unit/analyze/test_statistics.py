@@ -9,6 +9,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from inferlab.analyze import statistics
+from inferlab.analyze.autocorrelation import INDEPENDENT, Autocorrelation
 
 
 def test_mean_interval_equals_the_textbook_t_interval() -> None:
@@ -173,3 +174,17 @@ def test_rounds_until_narrow_is_the_fewest() -> None:
     assert half_width(rounds) <= 0.01 < half_width(rounds - 1)
     assert statistics.rounds_until_narrow(0.03, 0.0, 0.95) is None
     assert statistics.rounds_until_narrow(0.03, 1e-6, 0.95) is None
+
+
+def test_means_have_the_intervals_that_ratios_have_for_their_logarithms() -> None:
+    random = np.random.default_rng(3)
+    values = [random.normal(0.1 * place, 0.02, 12) for place in range(4)]
+    for autocorrelation in (INDEPENDENT, Autocorrelation((0.0, 0.5), (0.6, 0.4))):
+        means = statistics.means_of(values, 0.95, autocorrelation)
+        ratios = statistics.ratios_of(values, 0.95, autocorrelation)
+        for mean, ratio in zip(means, ratios, strict=True):
+            found = (mean.value, mean.low, mean.high)
+            assert found == pytest.approx(tuple(math.log(part) for part in (ratio.ratio, ratio.low, ratio.high)))
+    one, none = statistics.means_of([np.array([2.0]), np.array([])], 0.95, INDEPENDENT)
+    assert (one.value, one.count) == (2.0, 1) and math.isnan(one.low)
+    assert none.count == 0 and math.isnan(none.value)
