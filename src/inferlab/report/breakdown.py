@@ -11,7 +11,6 @@ from inferlab.report.text import (
     Fragment,
     heading,
     missing,
-    number,
     paragraph,
     percent,
     percent_interval,
@@ -45,8 +44,8 @@ INGREDIENTS = (
     "percent of the ordinary handler's latency. Validation, encoder, thread pool: that handler beside one that reads "
     "its body with orjson and checks nothing, one that answers bytes which orjson wrote, and one that is an async "
     "function. JSON: beside one that takes and gives binary tensors, which needs neither validation nor encoder. "
-    "Response model and middleware (BaseHTTPMiddleware): beside one that has it, since the handler has none. Costs do "
-    "not add up: some contain each other."
+    "Response model and middleware (BaseHTTPMiddleware): beside one that has it, since the handler has none; a "
+    "response model also takes the encoder's place. Costs do not add up: some contain each other."
 )
 
 
@@ -152,7 +151,7 @@ def _ablation_lines(frame: "pd.DataFrame") -> list[dict[str, Any]]:
                 continue
             scenario = found["scenario"]
             bounds = (found["cost_low_s"], found["cost_high_s"])
-            line[f"{scenario}-cost"] = with_interval(found["cost_s"], *bounds, US)
+            line[f"{scenario}-cost"] = with_interval(found["cost_s"], *bounds, US).replace("-", "−")
             bounds = (found["cost_share_low"], found["cost_share_high"])
             line[f"{scenario}-share"] = percent_interval(found["cost_share"], *bounds, signed=True)
             line[f"{scenario}-verdict"] = _verdict(found)
@@ -166,4 +165,4 @@ def _verdict(line: dict[Any, Any]) -> str:
     if missing(line["cost_s"]):
         return MISSING
     more = line["more_rounds_needed"]
-    return VERDICTS[line["verdict"]] + ("" if missing(more) else f" ({number(more, digits=2)} more rounds)")
+    return VERDICTS[line["verdict"]] + ("" if missing(more) else f" ({more:,.0f} more rounds)")

@@ -163,7 +163,7 @@ def test_every_ingredient_has_its_cost_and_a_verdict(report: Report) -> None:
     for line in frame[frame["model"] == "minilm"].to_dict("records"):
         assert f">{line['ingredient']}<" in html
         shown = with_interval(line["cost_s"], line["cost_low_s"], line["cost_high_s"], 1e6)
-        assert shown.replace(" [", "\n[") in html
+        assert shown.replace(" [", "\n[").replace("-", "−") in html
     for text in ("▲ costs", "= tie", "Holm", "Costs do not add up"):
         assert text in html
     assert "machine-b" not in html
