@@ -21,7 +21,7 @@ from inferlab.params_errors import explained
 from inferlab.params_file import read_sections
 from inferlab.records import Frozen, Precision
 from inferlab.registry import Registry
-from inferlab.studies.base import SCENARIOS, STUDIES, Scenario, Study
+from inferlab.studies.base import SCENARIOS, STUDIES, ProcessStart, Scenario, Study, are_starts
 from inferlab.targets.base import TARGETS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -309,7 +309,10 @@ def _check_combinations(params: Params) -> None:
 
 
 def _check_sizes(params: Params, study_name: str, study: Study) -> None:
-    """Every request of a study fits into the batches of every configuration, and these into the artifacts."""
+    """Every request of a study fits into the batches of every configuration, and these into the artifacts.
+
+    Scenarios go together.
+    """
     allowed = params.serve.max_batch_size
     served = study.configurations("", study.optimizations, ("",))
     limits = [one.largest_batch(allowed) for one in served]
@@ -317,7 +320,14 @@ def _check_sizes(params: Params, study_name: str, study: Study) -> None:
         raise ParamsError(
             f"studies.{study_name}.batch_limits", max(limits), f"at most {allowed}, which is serve.max_batch_size"
         )
+    starts = are_starts(params.scenarios[name] for name in study.scenarios)
     for name in study.scenarios:
+        if starts and not isinstance(params.scenarios[name], ProcessStart):
+            raise ParamsError(
+                f"studies.{study_name}.scenarios",
+                name,
+                "scenarios of the kind start alone where there is one: no other server may be up beside a cold start",
+            )
         items = getattr(params.scenarios[name], "items", 1)
         if items > min(limits):
             raise ParamsError(

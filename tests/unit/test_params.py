@@ -291,6 +291,13 @@ WRONG: dict[str, tuple[Edit, list[str]]] = {
         ),
         ["studies.request-size.scenarios", "four-callers-2-items", "at most 1 item"],
     ),
+    "a cold start beside servers that are up": (
+        lambda c: (
+            c["run"].update(studies=["cold-start"]),
+            c["studies"]["cold-start"].update(scenarios=["process-start", "one-caller"]),
+        ),
+        ["studies.cold-start.scenarios", "one-caller", "of the kind start alone"],
+    ),
     "a target that is none": (
         lambda c: c["studies"]["caching"].update(targets=["cpu-openvin"]),
         ["studies.caching.targets", "'cpu-openvin'", "'cpu-openvino'?"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferlab.analyze.results import ResultSet, pooled_requests, usable_blocks
 from inferlab.records import PlannedConfiguration, PlanRecord
-from inferlab.studies.base import Scenario, scenarios_of
+from inferlab.studies.base import ProcessStart, Scenario, scenarios_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,8 +83,8 @@ class Row:
 
     @property
     def stands_apart(self) -> bool:
-        """Whether the row's study asks what caches or load do: its speeds answer no question of other pages."""
-        return self.compares_caches or self.kind == SCALABILITY
+        """Whether the row's study asks what caches, load or starting do: its speeds answer no question of other pages."""
+        return self.compares_caches or self.kind == SCALABILITY or isinstance(self.scenario, ProcessStart)
 
     @property
     def compares_caches(self) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferlab.analyze.caching import caching_table
+from inferlab.analyze.cold_start import cold_start_table
 from inferlab.analyze.comparisons import comparison_table, noise_table
 from inferlab.analyze.headline import headline, machine_table
 from inferlab.analyze.interactions import interaction_table
@@ -63,6 +64,7 @@ def write_tables(
         "telemetry_absent": absent_table(sets),
         "optimization": optimization,
         "caching": caching,
+        "cold_start": cold_start_table(rows, confidence),
         "scalability": scalability_table(rows, confidence),
         "knees": knee_table(rows, confidence),
         "rate_limits": rate_limit_table(rows, confidence),

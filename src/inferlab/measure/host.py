@@ -13,6 +13,7 @@ from inferlab.child import HANDSHAKE_TIMEOUT_S
 from inferlab.errors import ArtifactError, MeasurementError
 from inferlab.load.process import LoadProcess
 from inferlab.measure.payloads import together
+from inferlab.measure.stopwatch import TimedFactory
 from inferlab.processes import places_to_start
 from inferlab.records import ArtifactRecord, PlannedConfiguration, digest_of
 from inferlab.serve.cache import bytes_of_answers
@@ -73,7 +74,7 @@ def serve_all(
     `artifacts` is the model's folder; `advance` is called with 1 for every host that is up. Raises ArtifactError where
     an artifact is not the one that was planned, and what a server raises as it starts.
     """
-    servers = [_server(row, model, artifacts, cores, max_batch_size, len(samples)) for row in planned]
+    servers = [server_of(row, model, artifacts, cores, max_batch_size, len(samples)) for row in planned]
     try:
         for server in _started(servers, places_to_start(cores)):
             server.pause()
@@ -103,15 +104,19 @@ def _started(servers: Sequence[ServerProcess], places: Sequence[tuple[int, ...]]
             free.append(place)
 
 
-def _server(
+def server_of(
     planned: PlannedConfiguration,
     model: Model,
     artifacts: Path,
     cores: tuple[int, ...],
     max_batch_size: int,
     distinct: int,
+    stopwatch: Path | None = None,
 ) -> ServerProcess:
-    """The server of a planned configuration, not started yet. Raises ArtifactError."""
+    """The server of a planned configuration, not started yet; its session notes its times in the file `stopwatch`.
+
+    Raises ArtifactError where the artifact is not the one that was planned.
+    """
     configuration = planned.configuration
     folder = artifacts / configuration.optimization / configuration.target
     if digest_of(ArtifactRecord.read(folder / "artifact.json").files) != planned.artifact_digest:
@@ -120,4 +125,5 @@ def _server(
     largest = configuration.largest_batch(max_batch_size)
     factory = SessionFactory(artifact_dir=folder, model=model, cores=cores, largest_batch=largest)
     cache_bytes = bytes_of_answers(round(configuration.cache_share * distinct), model.outputs)
-    return ServerProcess(configuration.path, factory, model, configuration.batching, largest, cores, cache_bytes)
+    timed = factory if stopwatch is None else TimedFactory(factory, stopwatch)
+    return ServerProcess(configuration.path, timed, model, configuration.batching, largest, cores, cache_bytes)

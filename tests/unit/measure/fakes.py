@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from inferlab.load.block import Block, BlockResult, ClosedLoad, Phase
-from inferlab.measure.study import Settings
+from inferlab.measure.settings import Settings
 from inferlab.measure.validity import Limits
 from inferlab.records import Configuration, PayloadMix, PlannedConfiguration
 

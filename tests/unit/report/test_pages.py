@@ -9,7 +9,17 @@ import pytest
 from synthetic_results import NO_ACCELERATOR, NO_ENERGY, STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.tables import write_tables
-from inferlab.report import caching, comparisons, latency, optimization, scalability, summary, throughput, utilization
+from inferlab.report import (
+    caching,
+    cold_start,
+    comparisons,
+    latency,
+    optimization,
+    scalability,
+    summary,
+    throughput,
+    utilization,
+)
 from inferlab.report.page import Page, head, page_html, pages_of
 from inferlab.report.source import Report, open_report
 from inferlab.report.text import Fragment, with_interval
@@ -25,6 +35,7 @@ FIGURES = [
     optimization.optimization_figures,
     caching.caching_figures,
     scalability.load_figures,
+    cold_start.cold_start_figures,
     comparisons.comparison_figures,
 ]
 
@@ -121,6 +132,21 @@ def test_scalability_shows_every_load_its_knee_and_where_there_was_no_study(repo
     assert shown.replace(" [", "\n[") in here
     figures = scalability.load_figures(report).html
     assert figures.count("<figure>") == 4
+
+
+def test_cold_starts_show_first_answers_what_they_went_to_and_where_there_was_no_study(report: Report) -> None:
+    html = cold_start.cold_start_tables(report).html
+    here, elsewhere = html.split("machine-b", 1)
+    for text in ("process start", "page cache", "first answer, s", "× cpu-eager", "Noise floor", "no Neuron device"):
+        assert text in here
+    assert "run.studies=[cold-start]" in elsewhere
+    assert "run.studies=[cold-start]" not in here
+    lines = report.of_set("cold_start", report.sets[0])
+    line = lines[(lines["model"] == "minilm") & (lines["outcome"] == "measured")].iloc[-1]
+    for name, scale in (("first_answer", 1), ("session_load", 1), ("first_inference", 1000)):
+        bounds = line[[f"{name}_s", f"{name}_low_s", f"{name}_high_s"]]
+        assert with_interval(*bounds, scale).replace(" [", "\n[") in here
+    assert cold_start.cold_start_figures(report).html.count("<figure>") == 2
 
 
 def test_ten_times_the_load_stands_beside_the_claim(report: Report) -> None:
