@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from inferlab.measure.precision import RoundsRule
 from inferlab.records import (
     BLOCK_COLUMNS,
     REQUEST_COLUMNS,
@@ -82,6 +83,8 @@ class Synthetic:
     """Configuration ids of which every block is invalid."""
     watts: float = float("nan")
     """Power of the CPU packages; where it is NaN, energy is absent."""
+    stop: RoundsRule | None = None
+    """By which rule `rounds` were measured."""
     overrides: dict[str, float] = field(default_factory=dict)
     """Configuration id to its true latency."""
 
@@ -290,7 +293,9 @@ def write_study(folder: Path, truth: Synthetic, study: str, model: str, rng: np.
     out = folder / "measurements" / study / model
     out.mkdir(parents=True, exist_ok=True)
     dtypes = {name: dtype for name, dtype in BLOCK_COLUMNS.items() if dtype != "str"}
-    more = ProcessStart.COLUMNS if START in scenarios else ()
+    more = [*(ProcessStart.COLUMNS if START in scenarios else ()), *(truth.stop.columns() if truth.stop else ())]
+    if truth.stop is not None:
+        blocks = [{**block, **truth.stop.columns()} for block in blocks]
     pd.DataFrame(blocks, columns=[*BLOCK_COLUMNS, *more]).astype(dtypes).to_parquet(out / "blocks.parquet")
     pd.concat(requests, ignore_index=True)[list(REQUEST_COLUMNS)].astype(REQUEST_COLUMNS).to_parquet(
         out / "requests.parquet", compression="zstd"

@@ -291,6 +291,18 @@ WRONG: dict[str, tuple[Edit, list[str]]] = {
         ),
         ["studies.request-size.scenarios", "four-callers-2-items", "at most 1 item"],
     ),
+    "a precision without an end": (
+        lambda c: c["profiles"]["full"]["measure"].update(precision=0.02),
+        ["profiles.full.measure", "precision and max_rounds together"],
+    ),
+    "an end before the least rounds": (
+        lambda c: c["profiles"]["full"]["measure"].update(precision=0.02, max_rounds=9),
+        ["profiles.full.measure", "max_rounds of at least rounds, which is 10"],
+    ),
+    "a precision that asks for nothing": (
+        lambda c: c["profiles"]["full"]["measure"].update(precision=0, max_rounds=20),
+        ["profiles.full.measure.precision", "a number above 0"],
+    ),
     "a cold start beside servers that are up": (
         lambda c: (
             c["run"].update(studies=["cold-start"]),

@@ -83,7 +83,7 @@ class Row:
 
     @property
     def stands_apart(self) -> bool:
-        """Whether the row's study asks what caches, load or starting do: its speeds answer no question of other pages."""
+        """Whether the row's study asks what caches, load or starts do: its speeds answer no question of others."""
         return self.compares_caches or self.kind == SCALABILITY or isinstance(self.scenario, ProcessStart)
 
     @property

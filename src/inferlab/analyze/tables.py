@@ -18,6 +18,7 @@ from inferlab.analyze.rate_limit import rate_limit_table
 from inferlab.analyze.results import load_results
 from inferlab.analyze.rows import rows_of
 from inferlab.analyze.scalability import scalability_table
+from inferlab.analyze.stopping import stopping_table
 from inferlab.analyze.tenfold import tenfold_table
 from inferlab.analyze.throughput import throughput_table
 from inferlab.analyze.utilization import absent_table, utilization_table
@@ -72,6 +73,7 @@ def write_tables(
         "quality": quality_table(sets, confidence),
         "interactions": interaction_table(rows, confidence),
         "noise": noise,
+        "stopping": stopping_table(sets),
     }
     files = {f"{TABLES}/{name}.csv": frame for name, frame in tables.items()}
     files["comparisons.csv"] = comparison_table(rows, confidence)

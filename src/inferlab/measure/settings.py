@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from inferlab.measure.precision import RoundsRule
 from inferlab.measure.validity import Limits
 from inferlab.records import PayloadMix, PlannedConfiguration
 
@@ -20,6 +21,8 @@ class Settings:
     profile: str
     seed: int
     rounds: int
+    precision: float | None
+    max_rounds: int | None
     block_s: float
     warmup_s: float
     max_requests: int
@@ -29,6 +32,18 @@ class Settings:
     limits: Limits
     mix: PayloadMix
     capacity_callers: int
+
+    @property
+    def stop(self) -> RoundsRule | None:
+        """The rule that ends the rounds; None where their number is fixed."""
+        if self.precision is None or self.max_rounds is None:
+            return None
+        return RoundsRule(precision=self.precision, least_rounds=self.rounds, max_rounds=self.max_rounds)
+
+    @property
+    def most_rounds(self) -> int:
+        """Rounds that there are at most."""
+        return self.rounds if self.max_rounds is None else self.max_rounds
 
     def key(
         self, row: PlannedConfiguration, scenario: str, number: int, attempt: int, order: int, warmup_s: float

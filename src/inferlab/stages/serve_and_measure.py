@@ -49,7 +49,7 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
         journal.deliver_nothing(out)
         return
     samples = payloads(params.models[model], prepared, params.run.seed, plan.payloads)
-    steps = len(planned) * (1 + len(scenarios) * (settings.rounds - len(journal.finished_rounds())))
+    steps = len(planned) * (1 + len(scenarios) * (settings.most_rounds - len(journal.finished_rounds())))
     with LoadProcess(machine.core_plan.load) as load, progress(steps, f"{study} {model}") as advance:
         serving: dict[str, Any] = {
             "model": params.models[model],

@@ -30,6 +30,8 @@ def settings(**changes: Any) -> Settings:
         "profile": "tiny",
         "seed": 3,
         "rounds": 3,
+        "precision": None,
+        "max_rounds": None,
         "block_s": 0.1,
         "warmup_s": 0.02,
         "max_requests": 100,

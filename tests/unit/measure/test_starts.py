@@ -21,7 +21,7 @@ READY_S = {"direct": 1.0, "fastapi": 2.0}
 
 
 class Starts:
-    """Starts nothing: every server is ready after READY_S and answers after 10 ms; busy in the starts of `disturbed`."""
+    """Starts nothing: ready after READY_S, an answer after 10 ms; others are busy in the starts `disturbed`."""
 
     def __init__(self, disturbed: tuple[int, ...] = (), ends_after: int = 100) -> None:
         self.started: list[str] = []

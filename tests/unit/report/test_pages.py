@@ -9,6 +9,7 @@ import pytest
 from synthetic_results import NO_ACCELERATOR, NO_ENERGY, STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.tables import write_tables
+from inferlab.measure.precision import RoundsRule
 from inferlab.report import (
     caching,
     cold_start,
@@ -16,13 +17,14 @@ from inferlab.report import (
     latency,
     optimization,
     scalability,
+    stopping,
     summary,
     throughput,
     utilization,
 )
 from inferlab.report.page import Page, head, page_html, pages_of
 from inferlab.report.source import Report, open_report
-from inferlab.report.text import Fragment, with_interval
+from inferlab.report.text import Fragment, factor, with_interval
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 
@@ -166,6 +168,19 @@ def test_the_highest_rate_under_a_limit_says_how_it_was_found(report: Report) ->
     for line in lines[lines["model"] == "minilm"].to_dict("records"):
         assert with_interval(line["rate_per_s"], line["rate_low_per_s"], line["rate_high_per_s"]) in html
     assert "no rate broke the limit, so that the true one may be higher: original · fastapi" in html, "noop is fast"
+
+
+def test_rounds_that_a_rule_ended_say_by_which_and_how_precise_they_are(report: Report, tmp_path: Path) -> None:
+    assert stopping.stopping_tables(report).html == ""
+    rule = RoundsRule(precision=0.001, least_rounds=2, max_rounds=4)
+    write_results(tmp_path / "results" / "machines", Synthetic(studies=("optimization",), rounds=4, stop=rule))
+    write_tables(tmp_path / "results", STUDY_SCENARIOS, ["common-rate"], 0.95, None)
+    ruled = open_report(str(tmp_path), "full", "", 0.95)
+    html = stopping.stopping_tables(ruled).html
+    line = ruled.table("stopping").iloc[0]
+    for text in ("optimization: minilm", "2 to 4", "×/÷ 1.001", factor(line["reached"]), "the most rounds were done"):
+        assert text in html
+    assert f"{line['widest']}, " in html
 
 
 def test_comparisons_show_verdicts_noise_and_interactions(report: Report) -> None:
