@@ -333,8 +333,8 @@ def _start(*given: Any) -> Blocks:
     block |= {name: answer_s for name in block if name.startswith("latency_") and name != "latency_std_s"}
     block |= {"requests_ok": 1, "throughput_per_s": np.nan, "cpu_s_per_request": np.nan, "offered_rate_per_s": np.nan}
     block |= {"ready_s": ready_s, "session_load_s": 0.5 * ready_s, "first_inference_s": 3 * request_s}
-    block |= {"first_inference_items": 1.0, "second_inference_s": request_s}
-    return [(block | {"first_request_s": request_s, "second_request_s": 0.5 * request_s}, frame)]
+    block |= {"second_inference_s": request_s, "first_request_s": request_s, "second_request_s": 0.5 * request_s}
+    return [(block, frame)]
 
 
 def _search(*given: Any) -> Blocks:

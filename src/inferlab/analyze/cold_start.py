@@ -15,14 +15,13 @@ BASE = "cpu-eager"
 
 SECONDS = {
     "first_answer": "latency_p50_s",
-    **{name.removesuffix("_s"): name for name in ProcessStart.COLUMNS if name.endswith("_s")},
+    **{name.removesuffix("_s"): name for name in ProcessStart.COLUMNS},
     "cpu": "cpu_s",
 }
 """Columns of the table, without their unit, and of the blocks."""
 
 COLUMNS = {
     "starts": "float64",
-    "first_inference_items": "float64",
     **{f"{name}{bound}_s": "float64" for name in SECONDS for bound in ("", "_low", "_high")},
     "times_base": "float64",
     "times_base_low": "float64",
@@ -44,10 +43,7 @@ def cold_start_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
 def _values(row: Row, rows: list[Row], confidence: float) -> dict[str, Any]:
     if not row.measured:
         return {}
-    values: dict[str, Any] = {
-        "starts": len(row.blocks),
-        "first_inference_items": float(row.by_round("first_inference_items").mean()),
-    }
+    values: dict[str, Any] = {"starts": len(row.blocks)}
     for name, column in SECONDS.items():
         found = mean_interval(row.values(column), confidence)
         values |= {f"{name}_s": found.value, f"{name}_low_s": found.low, f"{name}_high_s": found.high}

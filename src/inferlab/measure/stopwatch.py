@@ -59,7 +59,7 @@ class TimedSession:
 def read_times(notes: Path) -> dict[str, float]:
     """What was noted of one session: seconds of loading it, of its first run, and of the next run of as many items.
 
-    NaN where there was none; `first_inference_items` is how many items the first run had.
+    NaN where there was none.
     """
     lines = [line.split() for line in notes.read_text(encoding="utf-8").splitlines()] if notes.is_file() else []
     load_s = [float(seconds) for what, seconds in lines if what == LOAD]
@@ -69,7 +69,6 @@ def read_times(notes: Path) -> dict[str, float]:
     return {
         "session_load_s": load_s[0] if load_s else math.nan,
         "first_inference_s": first_s,
-        "first_inference_items": float(items),
         "second_inference_s": later_s[0] if later_s else math.nan,
     }
 

@@ -43,9 +43,9 @@ def cold_start_tables(report: Report) -> Fragment:
                 "over HTTP, the server listens. First answer: to a request that was sent as soon as the server was "
                 "ready, over a connection of its own.",
                 "Session: loading the artifact, with the imports and checks that this takes. Inferences: the session's "
-                "first run, and the next one of as many items. On the path fastapi the first runs are the server's "
-                "own, of zeroes and before it is ready; behind batching the very first is of the largest batch, which "
-                "no later one is (–). CPU-s: of the server, from its start to its second answer.",
+                "first run, and the next one of as many items. On the path fastapi the first is the server's own, of "
+                "zeroes and before it is ready; elsewhere it is that of the first request. CPU-s: of the server, from "
+                "its start to its second answer.",
                 "× cpu-eager: ratio of the time to the first answer to that of the original on cpu-eager behind the "
                 "same path and batching, paired by round. Which differences are real is on the page of comparisons.",
                 f"{rounds_note(lines)} {noise_note(noise, str(study), str(model))}",

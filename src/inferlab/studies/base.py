@@ -66,15 +66,13 @@ class ProcessStart(Frozen):
 
     The first request counts as due when the process starts, whatever the server does, so that its latency is the time
     from there to the first answer; the second is marked like warm-up. COLUMNS are what the blocks have beside
-    records.BLOCK_COLUMNS: times since the process's start (`ready_s`) and durations, in seconds, and the items of the
-    first inference.
+    records.BLOCK_COLUMNS, in seconds: `ready_s` since the process's start, the others durations.
     """
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "ready_s",
         "session_load_s",
         "first_inference_s",
-        "first_inference_items",
         "second_inference_s",
         "first_request_s",
         "second_request_s",

@@ -70,10 +70,8 @@ def test_a_start_tells_when_the_server_was_ready_and_what_its_first_runs_took(
         == columns["done_s"][0]
         == pytest.approx(times["ready_s"] + times["first_request_s"], abs=0.05)
     )
-    assert times["first_inference_items"] == (8 if batching == "dynamic" else 1)
-    assert times["first_inference_s"] >= INFERENCE_S
-    assert math.isnan(times["second_inference_s"]) == (batching == "dynamic")
-    assert min(times["first_request_s"], times["second_request_s"]) >= INFERENCE_S
+    for name in ("first_inference_s", "second_inference_s", "first_request_s", "second_request_s"):
+        assert times[name] >= INFERENCE_S
     own_runs = {"fastapi/none": 1, "fastapi/dynamic": 2}.get(f"{path}/{batching}", 0)
     assert times["ready_s"] > own_runs * INFERENCE_S
     assert found.account.values["cpu_s"] > 0.05, "a Python process with NumPy and its imports"
