@@ -64,17 +64,14 @@ def test_a_start_tells_when_the_server_was_ready_and_what_its_first_runs_took(
     assert columns["warmup"].tolist() == [False, True]
     assert columns["scheduled_s"][0] == 0
     assert 0 < times["session_load_s"] < times["ready_s"] < columns["done_s"][0] < columns["done_s"][1]
-    assert columns["sent_s"][0] - times["ready_s"] == pytest.approx(0, abs=INFERENCE_S)
-    assert (
-        found.result.wall_s
-        == columns["done_s"][0]
-        == pytest.approx(times["ready_s"] + times["first_request_s"], abs=0.05)
-    )
+    assert columns["sent_s"][0] >= times["ready_s"]
+    assert columns["done_s"][0] - columns["sent_s"][0] == pytest.approx(times["first_request_s"])
+    assert found.result.wall_s == columns["done_s"][0]
     for name in ("first_inference_s", "second_inference_s", "first_request_s", "second_request_s"):
         assert times[name] >= INFERENCE_S
     own_runs = {"fastapi/none": 1, "fastapi/dynamic": 2}.get(f"{path}/{batching}", 0)
     assert times["ready_s"] > own_runs * INFERENCE_S
-    assert found.account.values["cpu_s"] > 0.05, "a Python process with NumPy and its imports"
+    assert found.account.values["cpu_s"] > 0
     assert found.account.values["memory_pss_mib"] > 10
 
 
