@@ -9,7 +9,6 @@ from synthetic_results import READY_S, STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.cold_start import cold_start_table
 from inferlab.analyze.comparisons import comparison_table
-from inferlab.analyze.interactions import interaction_table
 from inferlab.analyze.optimization import optimization_table
 from inferlab.analyze.results import load_results
 from inferlab.analyze.rows import Row, rows_of
@@ -59,10 +58,9 @@ def test_first_answers_are_compared_and_stay_out_of_other_pages(started: list[Ro
     compared = comparison_table(started, 0.95)
     own = compared[compared["study"] == "cold-start"]
     assert set(own["metric"]) == {"latency_p50_s"}
-    quantized = own[(own["configuration"] == "minilm/quantized/cpu-openvino/direct/none")]
+    quantized = own[own["configuration"] == "minilm/quantized/cpu-openvino/direct/none"]
     assert set(quantized["verdict"]) == {"better"}
     assert set(optimization_table(started, 0.95)["study"]) == {"optimization"}
-    assert "cold-start" not in set(interaction_table(started, 0.95).get("study", []))
 
 
 def test_mlflow_is_told_of_them(started: list[Row]) -> None:
