@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferlab.analyze.quality import ORIGINAL
 from inferlab.analyze.rows import Row, table
-from inferlab.analyze.statistics import mean_interval, paired_ratio
+from inferlab.analyze.statistics import geometric_interval, paired_ratio
 from inferlab.studies.base import ProcessStart
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ COLUMNS = {
 
 
 def cold_start_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
-    """One line a configuration and scenario of cold starts (the A/A twin left out): means over rounds, t intervals.
+    """One line a configuration and scenario of cold starts (the A/A twin left out).
+
+    Times are geometric means over rounds with the t interval of the logarithms, since a first run takes now and then
+    ten times as long as usual.
 
     `ready_s` and `first_answer_s` count from the process's start, `cpu_s` is what the server used from then to its
     second answer; the others are durations (studies.base.ProcessStart). `times_base` is the ratio of `first_answer_s`
@@ -45,7 +48,7 @@ def _values(row: Row, rows: list[Row], confidence: float) -> dict[str, Any]:
         return {}
     values: dict[str, Any] = {"starts": len(row.blocks)}
     for name, column in SECONDS.items():
-        found = mean_interval(row.values(column), confidence)
+        found = geometric_interval(row.values(column), confidence)
         values |= {f"{name}_s": found.value, f"{name}_low_s": found.low, f"{name}_high_s": found.high}
     same = {name: row.keys[name] for name in ("study", "model", "path", "batching", "scenario")}
     wanted = {**same, "target": BASE, "optimization": ORIGINAL}

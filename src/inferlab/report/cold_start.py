@@ -48,7 +48,7 @@ def cold_start_tables(report: Report) -> Fragment:
                 "its start to its second answer.",
                 "× cpu-eager: ratio of the time to the first answer to that of the original on cpu-eager behind the "
                 "same path and batching, paired by round. Which differences are real is on the page of comparisons.",
-                f"{rounds_note(lines)} {noise_note(noise, str(study), str(model))}",
+                f"Times are geometric means. {rounds_note(lines)} {noise_note(noise, str(study), str(model))}",
             ]
             parts.append(heading(3, f"{model}: {scenario_label(str(scenario))}"))
             identifier = f"cold-start-{found['machine_id']}-{study}-{model}-{scenario}"
@@ -121,4 +121,6 @@ def _bars(frame: "pd.DataFrame", model: str, report: Report) -> str:
     axis.invert_yaxis()
     axis.set(xlabel="seconds since the process started")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(PARTS), frameon=False)
-    return figure_html(figure, f"Cold start of {model}: means, with the {report.interval} of the first answer.")
+    return figure_html(
+        figure, f"Cold start of {model}: geometric means, with the {report.interval} of the first answer."
+    )
