@@ -48,7 +48,7 @@ def cold_start_tables(report: Report) -> Fragment:
                 "its start to its second answer.",
                 "× cpu-eager: ratio of the time to the first answer to that of the original on cpu-eager behind the "
                 "same path and batching, paired by round. Which differences are real is on the page of comparisons.",
-                f"Times are geometric means. {rounds_note(lines)} {noise_note(noise, str(study), str(model))}",
+                f"Geometric means. {rounds_note(lines)} {noise_note(noise, str(study), str(model))}",
             ]
             parts.append(heading(3, f"{model}: {scenario_label(str(scenario))}"))
             identifier = f"cold-start-{found['machine_id']}-{study}-{model}-{scenario}"
