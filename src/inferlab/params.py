@@ -8,9 +8,9 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from inferlab.data.base import DATASETS
 from inferlab.errors import ParamsError, UserError, near_match
@@ -21,7 +21,7 @@ from inferlab.params_errors import explained
 from inferlab.params_file import read_sections
 from inferlab.records import Frozen, Precision
 from inferlab.registry import Registry
-from inferlab.studies.base import SCENARIOS, STUDIES, Scenario, Study
+from inferlab.studies.base import SCENARIOS, STUDIES, ProcessStart, Scenario, Study, are_starts
 from inferlab.targets.base import TARGETS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -51,13 +51,27 @@ class ProfileData(Frozen):
 
 
 class ProfileMeasure(Frozen):
-    """How much is measured. An interval over rounds needs two of them; an invalid block is tried `attempts` times."""
+    """How much is measured. An interval over rounds needs two of them; an invalid block is tried `attempts` times.
+
+    With a `precision`, `rounds` is the least and rounds go on, up to `max_rounds`, until for every configuration and
+    scenario half the 95 % interval over rounds of the logarithm of p50 latency is at most that (measure/precision.py).
+    """
 
     rounds: Annotated[int, Field(ge=2, le=10_000)]
     block_s: Seconds
     warmup_s: Seconds
     max_requests: Annotated[int, Field(ge=10, le=10_000_000)]
     attempts: Annotated[int, Field(ge=1, le=10)]
+    precision: Annotated[float, Field(gt=0, lt=1)] | None = None
+    max_rounds: Annotated[int, Field(ge=2, le=10_000)] | None = None
+
+    @model_validator(mode="after")
+    def _rule_is_whole(self) -> Self:
+        if (self.precision is None) != (self.max_rounds is None):
+            raise ValueError("precision and max_rounds together, or null for both")
+        if self.max_rounds is not None and self.max_rounds < self.rounds:
+            raise ValueError(f"max_rounds of at least rounds, which is {self.rounds}")
+        return self
 
 
 class Profile(Frozen):
@@ -310,7 +324,10 @@ def _check_combinations(params: Params) -> None:
 
 
 def _check_sizes(params: Params, study_name: str, study: Study) -> None:
-    """Every request of a study fits into the batches of every configuration, and these into the artifacts."""
+    """Every request of a study fits into the batches of every configuration, and these into the artifacts.
+
+    Scenarios go together.
+    """
     allowed = params.serve.max_batch_size
     served = study.configurations("", study.optimizations, ("",))
     limits = [one.largest_batch(allowed) for one in served]
@@ -318,7 +335,14 @@ def _check_sizes(params: Params, study_name: str, study: Study) -> None:
         raise ParamsError(
             f"studies.{study_name}.batch_limits", max(limits), f"at most {allowed}, which is serve.max_batch_size"
         )
+    starts = are_starts(params.scenarios[name] for name in study.scenarios)
     for name in study.scenarios:
+        if starts and not isinstance(params.scenarios[name], ProcessStart):
+            raise ParamsError(
+                f"studies.{study_name}.scenarios",
+                name,
+                "scenarios of the kind start alone where there is one: no other server may be up beside a cold start",
+            )
         items = getattr(params.scenarios[name], "items", 1)
         if items > min(limits):
             raise ParamsError(

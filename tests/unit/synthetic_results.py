@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from inferlab.measure.precision import RoundsRule
 from inferlab.records import (
     BLOCK_COLUMNS,
     REQUEST_COLUMNS,
@@ -26,12 +27,15 @@ from inferlab.records import (
     StepRecord,
     digest_of,
 )
-from inferlab.studies.base import STUDIES
+from inferlab.studies.base import STUDIES, ProcessStart
 
 SCENARIOS = ("one-caller", "eight-callers", "common-rate")
 LEVELS = {f"load-{round(100 * share)}": share for share in (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)}
 SEARCH = "p99-within-limit"
 SEARCH_ROW: dict[str, Any] = {"kind": "search", "p99_limit_s": 0.1, "steps": 4}
+START = "process-start"
+READY_S = 100.0
+"""When a server is ready, over what a request takes one caller."""
 CALLERS = {"one-caller": 1, "eight-callers": 8, "64-callers": 64, "common-rate": 2}
 STUDY_SCENARIOS = {
     "serving": SCENARIOS,
@@ -39,6 +43,7 @@ STUDY_SCENARIOS = {
     "caching": SCENARIOS[1:2],
     "breakdown": SCENARIOS[:2],
     "scalability": ("one-caller", "eight-callers", "64-callers", *LEVELS, SEARCH),
+    "cold-start": (START,),
 }
 STAGE_SHARES = {"sent_s": 0.05, "parse_s": 0.1, "queue_s": 0.2, "batch_s": 0.03, "infer_s": 0.4, "serialize_s": 0.07}
 """Of the latency, in the study of where it goes: when a request is sent, and the server's account."""
@@ -87,6 +92,8 @@ class Synthetic:
     """Configuration ids of which every block is invalid."""
     watts: float = float("nan")
     """Power of the CPU packages; where it is NaN, energy is absent."""
+    stop: RoundsRule | None = None
+    """By which rule `rounds` were measured."""
     overrides: dict[str, float] = field(default_factory=dict)
     """Configuration id to its true latency."""
 
@@ -117,6 +124,9 @@ class Synthetic:
                 )
                 for share in CACHE_SHARES
             ]
+        elif study == "cold-start":
+            cells = product(targets, ("original", "quantized"), ("direct", "fastapi"), ("none",))
+            found = [Configuration(model=model, optimization=o, target=t, path=p, batching=b) for t, o, p, b in cells]
         else:
             cells = product(targets, PRECISION)
             found = [
@@ -289,14 +299,17 @@ def write_study(folder: Path, truth: Synthetic, study: str, model: str, rng: np.
         for entry in planned:
             if entry.outcome is None:
                 for scenario in scenarios:
-                    make = _search if scenario == SEARCH else _single
+                    make = {SEARCH: _search, START: _start}.get(scenario, _single)
                     for block, frame in make(truth, study, entry.configuration, scenario, round_number, drift, rng):
                         blocks.append(block)
                         requests.append(frame)
     out = folder / "measurements" / study / model
     out.mkdir(parents=True, exist_ok=True)
     dtypes = {name: dtype for name, dtype in BLOCK_COLUMNS.items() if dtype != "str"}
-    pd.DataFrame(blocks, columns=list(BLOCK_COLUMNS)).astype(dtypes).to_parquet(out / "blocks.parquet")
+    more = [*(ProcessStart.COLUMNS if START in scenarios else ()), *(truth.stop.columns() if truth.stop else ())]
+    if truth.stop is not None:
+        blocks = [{**block, **truth.stop.columns()} for block in blocks]
+    pd.DataFrame(blocks, columns=[*BLOCK_COLUMNS, *more]).astype(dtypes).to_parquet(out / "blocks.parquet")
     pd.concat(requests, ignore_index=True)[list(REQUEST_COLUMNS)].astype(REQUEST_COLUMNS).to_parquet(
         out / "requests.parquet", compression="zstd"
     )
@@ -310,6 +323,8 @@ def scenario_row(name: str) -> dict[str, Any]:
         return {"kind": "level", "share_of_capacity": LEVELS[name]}
     if name == SEARCH:
         return SEARCH_ROW
+    if name == START:
+        return {"kind": "start"}
     return {"kind": "closed", "callers": CALLERS[name]}
 
 
@@ -318,6 +333,21 @@ Blocks = list[tuple[dict[str, Any], pd.DataFrame]]
 
 def _single(truth: Synthetic, study: str, configuration: Configuration, scenario: str, *more: Any) -> Blocks:
     return [_block(truth, study, configuration, scenario, *more, share=LEVELS.get(scenario))]
+
+
+def _start(*given: Any) -> Blocks:
+    """One request is measured, due when the process starts; a server is ready after READY_S times what it takes."""
+    block, frame = _block(*given)
+    request_s = block["latency_p50_s"]
+    ready_s = READY_S * request_s
+    frame = frame.iloc[:2].assign(warmup=[False, True], scheduled_s=[0.0, ready_s], sent_s=ready_s)
+    frame["done_s"] = frame["sent_s"] + request_s
+    answer_s = float(np.float32(ready_s + request_s))
+    block |= {name: answer_s for name in block if name.startswith("latency_") and name != "latency_std_s"}
+    block |= {"requests_ok": 1, "throughput_per_s": np.nan, "cpu_s_per_request": np.nan, "offered_rate_per_s": np.nan}
+    block |= {"ready_s": ready_s, "session_load_s": 0.5 * ready_s, "first_inference_s": 3 * request_s}
+    block |= {"second_inference_s": request_s, "first_request_s": request_s, "second_request_s": 0.5 * request_s}
+    return [(block, frame)]
 
 
 def _search(*given: Any) -> Blocks:

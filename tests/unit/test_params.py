@@ -299,6 +299,25 @@ WRONG: dict[str, tuple[Edit, list[str]]] = {
         lambda c: c["studies"]["breakdown"].update(target_of={"noop": "cuda-inductor"}),
         ["studies.breakdown", "among cpu-openvino, cpu-eager (that of noop is cuda-inductor)"],
     ),
+    "a precision without an end": (
+        lambda c: c["profiles"]["full"]["measure"].update(precision=0.02),
+        ["profiles.full.measure", "precision and max_rounds together"],
+    ),
+    "an end before the least rounds": (
+        lambda c: c["profiles"]["full"]["measure"].update(precision=0.02, max_rounds=9),
+        ["profiles.full.measure", "max_rounds of at least rounds, which is 10"],
+    ),
+    "a precision that asks for nothing": (
+        lambda c: c["profiles"]["full"]["measure"].update(precision=0, max_rounds=20),
+        ["profiles.full.measure.precision", "a number above 0"],
+    ),
+    "a cold start beside servers that are up": (
+        lambda c: (
+            c["run"].update(studies=["cold-start"]),
+            c["studies"]["cold-start"].update(scenarios=["process-start", "one-caller"]),
+        ),
+        ["studies.cold-start.scenarios", "one-caller", "of the kind start alone"],
+    ),
     "a target that is none": (
         lambda c: c["studies"]["caching"].update(targets=["cpu-openvin"]),
         ["studies.caching.targets", "'cpu-openvin'", "'cpu-openvino'?"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferlab.analyze.results import BREAKDOWN, STAGE_COLUMNS, ResultSet, pooled_requests, usable_blocks
 from inferlab.records import PlannedConfiguration, PlanRecord
-from inferlab.studies.base import Scenario, scenarios_of
+from inferlab.studies.base import ProcessStart, Scenario, scenarios_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,8 +90,9 @@ class Row:
 
     @property
     def stands_apart(self) -> bool:
-        """Whether the row's study asks what caches, load or a handler do: no question of other pages."""
-        return self.compares_caches or self.kind in (SCALABILITY, BREAKDOWN)
+        """Whether the row's study asks what caches, load, a handler or starts do: no question of other pages."""
+        apart = self.kind in (SCALABILITY, BREAKDOWN)
+        return self.compares_caches or apart or isinstance(self.scenario, ProcessStart)
 
     @property
     def compares_caches(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from inferlab.analyze.breakdown import breakdown_table
 from inferlab.analyze.caching import caching_table
+from inferlab.analyze.cold_start import cold_start_table
 from inferlab.analyze.latency import latency_table
 from inferlab.analyze.results import ResultSet
 from inferlab.analyze.rows import rows_of
@@ -63,15 +64,15 @@ def runs_of(
         yield _quality_run(quality)
     rows = rows_of(results, scenarios, open_loop)
     tables = [make(rows, confidence) for make in (latency_table, throughput_table, utilization_table)]
-    special = {
+    of_one_study = {
         (line["study"], line["configuration"], line["scenario"]): {str(name): value for name, value in line.items()}
-        for make in (caching_table, breakdown_table)
+        for make in (caching_table, breakdown_table, cold_start_table)
         for line in make(rows, confidence).to_dict("records")
     }
     absent: set[str] = set()
     for lines in zip(*(frame.to_dict("records") for frame in tables), strict=True):
         line = {str(name): value for part in lines for name, value in part.items()}
-        line |= special.get((line["study"], line["configuration"], line["scenario"]), {})
+        line |= of_one_study.get((line["study"], line["configuration"], line["scenario"]), {})
         name = f"{line['study']} {line['configuration']}"
         if line["outcome"] not in ("measured", "invalid"):
             if name in absent:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from inferlab.analyze.ablation import ablation_table
 from inferlab.analyze.breakdown import breakdown_table
 from inferlab.analyze.caching import caching_table
+from inferlab.analyze.cold_start import cold_start_table
 from inferlab.analyze.comparisons import comparison_table, noise_table
 from inferlab.analyze.headline import headline, machine_table
 from inferlab.analyze.interactions import interaction_table
@@ -19,6 +20,7 @@ from inferlab.analyze.rate_limit import rate_limit_table
 from inferlab.analyze.results import load_results
 from inferlab.analyze.rows import rows_of
 from inferlab.analyze.scalability import scalability_table
+from inferlab.analyze.stopping import stopping_table
 from inferlab.analyze.tenfold import tenfold_table
 from inferlab.analyze.throughput import throughput_table
 from inferlab.analyze.utilization import absent_table, utilization_table
@@ -65,6 +67,7 @@ def write_tables(
         "telemetry_absent": absent_table(sets),
         "optimization": optimization,
         "caching": caching,
+        "cold_start": cold_start_table(rows, confidence),
         "scalability": scalability_table(rows, confidence),
         "knees": knee_table(rows, confidence),
         "rate_limits": rate_limit_table(rows, confidence),
@@ -74,6 +77,7 @@ def write_tables(
         "quality": quality_table(sets, confidence),
         "interactions": interaction_table(rows, confidence),
         "noise": noise,
+        "stopping": stopping_table(sets),
     }
     files = {f"{TABLES}/{name}.csv": frame for name, frame in tables.items()}
     files["comparisons.csv"] = comparison_table(rows, confidence)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from inferlab.errors import ArtifactError, MeasurementError
 from inferlab.load.process import LoadProcess
 from inferlab.measure.payloads import together
+from inferlab.measure.stopwatch import TimedFactory
 from inferlab.processes import strayed
 from inferlab.records import ArtifactRecord, PlannedConfiguration, digest_of
 from inferlab.serve.cache import bytes_of_answers
@@ -39,9 +40,8 @@ class Host:
     def run(self, block: Block, on_phase: Callable[[Phase], None], items: int = 1) -> BlockResult:
         """Run a block of load whose requests carry `items` samples each.
 
-        Raises MeasurementError, also where the server has a thread that may run on other cores than its own.
-
-        `on_phase` is told of both ends of its measured part.
+        `on_phase` is told of both ends of its measured part. Raises MeasurementError, also where the server has a
+        thread that may run on other cores than its own.
         """
         if items not in self._samples:
             self._samples[items] = tuple(together(self._samples[1], items))
@@ -77,7 +77,7 @@ def serve_all(
     `artifacts` is the model's folder; `advance` is called with 1 for every host that is up. Raises ArtifactError where
     an artifact is not the one that was planned, and what a server raises as it starts.
     """
-    servers = [_server(row, model, artifacts, cores, max_batch_size, len(samples)) for row in planned]
+    servers = [server_of(row, model, artifacts, cores, max_batch_size, len(samples)) for row in planned]
     try:
         for server in servers:
             # On its own cores from the beginning, and so one after another: engines give the process's first affinity
@@ -90,15 +90,19 @@ def serve_all(
         stop_servers(servers)
 
 
-def _server(
+def server_of(
     planned: PlannedConfiguration,
     model: Model,
     artifacts: Path,
     cores: tuple[int, ...],
     max_batch_size: int,
     distinct: int,
+    stopwatch: Path | None = None,
 ) -> ServerProcess:
-    """The server of a planned configuration, not started yet. Raises ArtifactError."""
+    """The server of a planned configuration, not started yet; its session notes its times in the file `stopwatch`.
+
+    Raises ArtifactError where the artifact is not the one that was planned.
+    """
     configuration = planned.configuration
     folder = artifacts / configuration.optimization / configuration.target
     if digest_of(ArtifactRecord.read(folder / "artifact.json").files) != planned.artifact_digest:
@@ -107,9 +111,10 @@ def _server(
     largest = configuration.largest_batch(max_batch_size)
     factory = SessionFactory(artifact_dir=folder, model=model, cores=cores, largest_batch=largest)
     cache_bytes = bytes_of_answers(round(configuration.cache_share * distinct), model.outputs)
+    timed = factory if stopwatch is None else TimedFactory(factory, stopwatch)
     return ServerProcess(
         configuration.path,
-        factory,
+        timed,
         model,
         configuration.batching,
         largest,

@@ -33,6 +33,12 @@ class Journal:
         """Numbers of the rounds that are whole."""
         return {int(path.stem) for path in self._folder.glob("rounds/*.done")}
 
+    def blocks(self) -> pd.DataFrame:
+        """Rows of the blocks of all finished rounds, of which there is at least one."""
+        folder = self._folder / "rounds"
+        parts = [pd.read_parquet(folder / f"{number:04d}.{BLOCKS}") for number in sorted(self.finished_rounds())]
+        return pd.concat(parts, ignore_index=True)
+
     def write_round(self, number: int, requests: pd.DataFrame, blocks: pd.DataFrame) -> None:
         """Store a finished round; it counts once its marker is there."""
         folder = self._folder / "rounds"

@@ -26,10 +26,13 @@ class Account:
 class Sources:
     """Every registered telemetry source, started. A context manager."""
 
-    def __init__(self, server_pids: Iterable[int]) -> None:
-        """What the sources run belongs on the cores that none of these servers is pinned to, if there are any."""
+    def __init__(self, server_pids: Iterable[int], server_cores: Iterable[int] = ()) -> None:
+        """What the sources run belongs on the cores that none of these servers is pinned to, if there are any.
+
+        `server_cores` are those of servers that are not there yet.
+        """
         here = os.sched_getaffinity(0)
-        serving = set().union(*(os.sched_getaffinity(pid) for pid in server_pids))
+        serving = set(server_cores).union(*(os.sched_getaffinity(pid) for pid in server_pids))
         self._cores = tuple(sorted(here - serving or here))
         self._started: list[TelemetrySource] = []
         self._absent: list[Reading] = []

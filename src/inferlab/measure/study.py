@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -16,39 +16,15 @@ from inferlab.measure.host import Host
 from inferlab.measure.journal import Journal
 from inferlab.measure.observer import Account, Observer, Sources
 from inferlab.measure.offers import Offer, Rates, needs_capacity, offers
-from inferlab.measure.order import shuffled
+from inferlab.measure.rounds import Measured, measure_rounds, next_round
 from inferlab.measure.rows import block_row, request_rows
-from inferlab.measure.validity import Limits
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, PayloadMix, PlannedConfiguration
+from inferlab.measure.settings import Settings
+from inferlab.records import REQUEST_COLUMNS, PlannedConfiguration
 from inferlab.studies.base import ClosedLoop, Scenario
 
 CAPACITY_BLOCKS = 3
 """In turn with those of the other configurations; the capacity is their median, so that one disturbance does not move
 every rate of a study."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a study is measured: params.yaml `profiles.<name>.measure`, and what else determines its blocks.
-
-    `capacity_callers` callers keep every configuration as busy as it can be.
-    """
-
-    study: str
-    machine_id: str
-    environment_id: str
-    profile: str
-    seed: int
-    rounds: int
-    block_s: float
-    warmup_s: float
-    max_requests: int
-    attempts: int
-    timeout_s: float
-    cores_granted: int
-    limits: Limits
-    mix: PayloadMix
-    capacity_callers: int
 
 
 def measure_study(
@@ -59,13 +35,12 @@ def measure_study(
     journal: Journal,
     advance: Callable[[int], None],
 ) -> None:
-    """Run the rounds that the journal does not have yet; each is stored when it is whole.
+    """Run the rounds that the journal does not have yet.
 
     `serve_all` gives a host for each configuration, in their order, and ends them. `advance` is called with 1 for every
     host that is up and for every block that is done.
     """
-    missing = sorted(set(range(settings.rounds)) - journal.finished_rounds())
-    if not missing:
+    if next_round(settings, journal) is None:
         return
     with serve_all(planned, advance) as up, Sources(host.pid for host in up) as sources:
         hosts = {row.configuration.id: (row, host) for row, host in zip(planned, up, strict=True)}
@@ -73,15 +48,12 @@ def measure_study(
         if journal.note("rates") is None:
             journal.note("rates", asdict(rates))
         runner = _Runner(settings, Rates(**journal.note("rates")), sources, advance)
-        cells = [(name, scenario) for name in hosts for scenario in scenarios]
-        for number in missing:
-            done = [
-                runner.block(*hosts[name], scenario, scenarios[scenario], number, order)
-                for order, (name, scenario) in enumerate(shuffled(cells, settings.seed, settings.study, number))
-            ]
-            requests = pd.concat([frame for frames, _ in done for frame in frames], ignore_index=True)
-            blocks = pd.DataFrame([row for _, rows in done for row in rows])
-            journal.write_round(number, requests.astype(REQUEST_COLUMNS), blocks.astype(BLOCK_COLUMNS))
+
+        def measure(cell: tuple[str, str], number: int, order: int) -> Measured:
+            name, scenario = cell
+            return runner.block(*hosts[name], scenario, scenarios[scenario], number, order)
+
+        measure_rounds([(name, scenario) for name in hosts for scenario in scenarios], settings, journal, measure)
 
 
 def _warm_up(
@@ -143,7 +115,7 @@ class _Runner:
 
     def block(
         self, row: PlannedConfiguration, host: Host, name: str, scenario: Scenario, number: int, order: int
-    ) -> tuple[list[pd.DataFrame], list[dict[str, Any]]]:
+    ) -> Measured:
         """The scenario's blocks, each tried again where it is invalid; every attempt is kept."""
         frames: list[pd.DataFrame] = []
         rows: list[dict[str, Any]] = []
@@ -151,7 +123,9 @@ class _Runner:
         offer: Offer | None = next(offered)
         while offer is not None:
             for _ in range(self._settings.attempts):
-                frame, found = self._attempt(host, offer, self._key(row, name, number, len(rows), order))
+                frame, found = self._attempt(
+                    host, offer, self._settings.key(row, name, number, len(rows), order, self._settings.warmup_s)
+                )
                 frames.append(frame)
                 rows.append(found)
                 if found["outcome"] == "measured":
@@ -180,20 +154,3 @@ class _Runner:
         observer = Observer(host.pid, self._sources)
         result = host.run(block, observer.on_phase, offer.items)
         return result, observer.account(result.client_cpu_s, self._settings.cores_granted)
-
-    def _key(self, row: PlannedConfiguration, scenario: str, number: int, attempt: int, order: int) -> dict[str, Any]:
-        settings = self._settings
-        return {
-            **row.configuration.model_dump(),
-            "study": settings.study,
-            "configuration": row.configuration.id,
-            "scenario": scenario,
-            "machine_id": settings.machine_id,
-            "environment_id": settings.environment_id,
-            "provenance": row.provenance,
-            "profile": settings.profile,
-            "round": number,
-            "attempt": attempt,
-            "order": order,
-            "warmup_s": settings.warmup_s,
-        }

@@ -28,8 +28,8 @@ class ServerProcess:
     """A child process that serves one model by one path.
 
     HTTP paths listen on 127.0.0.1 at a free port; load them with a LoadProcess and `requests`. The path `direct` has no
-    port; load it with `run`. A context manager; `start` and `stop` do the same by hand, `spawn` and `await_ready` start
-    several at a time.
+    port; load it with `run`. A context manager; `start` and `stop` do the same by hand; `spawn` and `await_ready`
+    are the two halves of `start`.
     """
 
     def __init__(
@@ -66,10 +66,6 @@ class ServerProcess:
         """Start the child and do not wait for it."""
         self._ready = False
         self._child = Child(self._what, ENTRIES[self.kind], (self._hosted,), self.cores)
-
-    def fileno(self) -> int:
-        """Readable when `await_ready` need not wait (multiprocessing.connection.wait)."""
-        return self._running().fileno()
 
     def await_ready(self) -> None:
         """Return when the child has loaded its session, listens (on HTTP paths).

@@ -271,12 +271,12 @@ class Replica(Runner):
 def run_batches(connection: Connection, session_factory: SessionFactory, layout: Layout, descriptor: int) -> None:
     """The child: load the session, then run what lies in the memory at each message, until the pipe is closed.
 
-    The first batches, of the smallest and the largest size, are run before it reports: engines prepare in them.
+    The first batches, of the smallest and then the largest size, are run before it reports: engines prepare in them.
     """
     keep_freed_memory()
     session = session_factory()
     inputs, outputs = layout.tensors(descriptor)
-    for items in {1, layout.items}:
+    for items in sorted({1, layout.items}):
         # Zeroes, and not what lies in the memory: that may be the batch which ended the process before this one.
         session.run({name: np.zeros_like(place[:items]) for name, place in inputs.items()})
     gc.collect()

@@ -2,17 +2,21 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import inferlab
 from inferlab.load.process import LoadProcess
+from inferlab.measure.cold_start import starting
 from inferlab.measure.host import serve_all
 from inferlab.measure.journal import Journal
 from inferlab.measure.payloads import payloads
-from inferlab.measure.study import Settings, measure_study
+from inferlab.measure.settings import Settings
+from inferlab.measure.starts import measure_starts
+from inferlab.measure.study import measure_study
 from inferlab.params import Params
 from inferlab.progress import progress
 from inferlab.records import MachineRecord, PlanRecord, PreparedRecord, digest_of, file_digest
-from inferlab.studies.base import scenarios_of
+from inferlab.studies.base import are_starts, scenarios_of
 
 
 def run(params: Params, root: Path, study: str, model: str) -> None:
@@ -45,18 +49,20 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
         journal.deliver_nothing(out)
         return
     samples = payloads(params.models[model], prepared, params.run.seed, plan.payloads)
-    steps = len(planned) * (1 + len(scenarios) * (settings.rounds - len(journal.finished_rounds())))
+    steps = len(planned) * (1 + len(scenarios) * (settings.most_rounds - len(journal.finished_rounds())))
     with LoadProcess(machine.core_plan.load) as load, progress(steps, f"{study} {model}") as advance:
-        serve = partial(
-            serve_all,
-            model=params.models[model],
-            artifacts=root / "build" / "artifacts" / model,
-            samples=samples,
-            load=load,
-            cores=machine.core_plan.server,
-            max_batch_size=params.serve.max_batch_size,
-        )
-        measure_study(planned, scenarios, settings, serve, journal, advance)
+        serving: dict[str, Any] = {
+            "model": params.models[model],
+            "artifacts": root / "build" / "artifacts" / model,
+            "samples": samples,
+            "load": load,
+            "cores": machine.core_plan.server,
+            "max_batch_size": params.serve.max_batch_size,
+        }
+        if are_starts(scenarios.values()):
+            measure_starts(planned, list(scenarios), settings, partial(starting, **serving), journal, advance)
+        else:
+            measure_study(planned, scenarios, settings, partial(serve_all, **serving), journal, advance)
     journal.deliver(out)
 
 

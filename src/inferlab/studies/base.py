@@ -1,7 +1,7 @@
 """What a study is: configurations and scenarios that are compared with each other, and the reference among them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -61,14 +61,41 @@ class RateSearch(Frozen):
         return latency_p99_s <= self.p99_limit_s
 
 
-Scenario = ClosedLoop | OpenLoop | LoadLevel | RateSearch
+class ProcessStart(Frozen):
+    """A cold start: a server started alone on its own cores, then asked twice by one caller.
+
+    The first request counts as due when the process starts, whatever the server does, so that its latency is the time
+    from there to the first answer; the second is marked like warm-up. COLUMNS are what the blocks have beside
+    records.BLOCK_COLUMNS, in seconds: `ready_s` since the process's start, the others durations.
+    """
+
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "ready_s",
+        "session_load_s",
+        "first_inference_s",
+        "second_inference_s",
+        "first_request_s",
+        "second_request_s",
+    )
+
+    loop: ClassVar[Literal["closed", "open"]] = "open"
+    kind: Literal["start"]
+
+
+Scenario = ClosedLoop | OpenLoop | LoadLevel | RateSearch | ProcessStart
 SCENARIOS: dict[str, type[Scenario]] = {
     "closed": ClosedLoop,
     "open": OpenLoop,
     "level": LoadLevel,
     "search": RateSearch,
+    "start": ProcessStart,
 }
 """Classes of scenarios by the `kind` of their rows."""
+
+
+def are_starts(scenarios: Iterable[Scenario]) -> bool:
+    """Whether servers are started for each block. Those that are up could not be beside them, so it is all or none."""
+    return any(isinstance(scenario, ProcessStart) for scenario in scenarios)
 
 
 def scenarios_of(plan: PlanRecord) -> dict[str, Scenario]:

@@ -9,6 +9,7 @@ import pytest
 
 from inferlab.analyze.compare import ratios_to_first, verdicts
 from inferlab.analyze.statistics import PairedRatio
+from inferlab.measure.precision import half_width
 
 STUDIES = 2000
 CONFIGURATIONS = 8
@@ -18,6 +19,9 @@ SLOT = 0.02
 NOISE = 0.03
 OUTLIERS, OUTLIER = 0.02, 5.0
 DIFFERENCE = 1.05
+
+PRECISION, MOST_ROUNDS = 0.02, 40
+"""Of the rule that ends a study; noise of 3 % needs about 11 rounds for it."""
 
 Judged = list[tuple[list[PairedRatio], list[str]]]
 
@@ -45,7 +49,7 @@ def studies(rounds: int, seed: int, noise_correlation: float = 0.0, outliers: fl
     return drift + slot + noise + stalls
 
 
-def judged(logs: np.ndarray) -> Judged:
+def judged(logs: np.ndarray | list[np.ndarray]) -> Judged:
     """Ratios and verdicts of each study."""
     found = []
     for study in logs:
@@ -99,3 +103,36 @@ def test_a_configuration_that_scatters_more_than_the_others_is_not_taken_for_one
     found = judged(np.random.default_rng(5).normal(0.0, noise, (STUDIES, rounds, CONFIGURATIONS)))
     assert false_share(found) <= 0.06  # of 5 % and 0.5 % standard error of the simulation
     assert 0.93 <= coverage([(ratios[3:4], names) for ratios, names in found]) <= 0.97
+
+
+def stopped(logs: np.ndarray, least: int, precision: float) -> list[np.ndarray]:
+    """Of each study, [rounds, configurations], the rounds until the rule of measure/precision.py ended it."""
+    ended = np.full(len(logs), logs.shape[1])
+    for rounds in range(logs.shape[1] - 1, least - 1, -1):
+        widths = half_width(logs[:, :rounds].swapaxes(0, 1)).max(axis=1)
+        ended[widths <= precision] = rounds
+    return [study[:rounds] for study, rounds in zip(logs, ended, strict=True)]
+
+
+def level_coverage(found: list[np.ndarray]) -> float:
+    """Intervals of single configurations, rounds taken as independent, that hold the true level of 0."""
+    return float(np.mean([np.abs(study.mean(axis=0)) <= half_width(study) for study in found]))
+
+
+@pytest.mark.parametrize(
+    ("configurations", "least", "low", "high"), [(1, 3, 0.89, 0.93), (1, 10, 0.93, 0.96), (8, 3, 0.93, 0.96)]
+)
+def test_a_rule_that_ends_a_study_costs_coverage(configurations: int, least: int, low: float, high: float) -> None:
+    """One configuration alone after three rounds most of all; where all of eight must be precise, chance has no say."""
+    logs = np.random.default_rng(6).normal(0.0, NOISE, (2 * STUDIES, MOST_ROUNDS, configurations))
+    found = stopped(logs, least, PRECISION)
+    assert np.mean([len(study) == MOST_ROUNDS for study in found]) < 0.01
+    assert low <= level_coverage(found) <= high
+
+
+def test_a_rule_that_ends_a_study_makes_no_false_verdicts() -> None:
+    """The rule looks at levels, which drift moves most, and verdicts at ratios, in which drift cancels."""
+    logs = studies(MOST_ROUNDS, seed=7)
+    found = judged(stopped(logs, 5, 0.06))
+    assert false_share(found) <= 0.06
+    assert 0.93 <= coverage(found) <= 0.97

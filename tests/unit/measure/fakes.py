@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from inferlab.load.block import Block, BlockResult, ClosedLoad, Phase
-from inferlab.measure.study import Settings
+from inferlab.measure.settings import Settings
 from inferlab.measure.validity import Limits
 from inferlab.records import Configuration, PayloadMix, PlannedConfiguration
 
@@ -30,6 +30,8 @@ def settings(**changes: Any) -> Settings:
         "profile": "tiny",
         "seed": 3,
         "rounds": 3,
+        "precision": None,
+        "max_rounds": None,
         "block_s": 0.1,
         "warmup_s": 0.02,
         "max_requests": 100,

@@ -27,6 +27,14 @@ def test_a_killed_run_goes_on_from_its_finished_rounds(tmp_path: Path) -> None:
     assert isinstance(requests["configuration"].dtype, pd.CategoricalDtype)
 
 
+def test_blocks_are_those_of_rounds_that_are_whole(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "serving-m", "digest")
+    for number in (1, 0):
+        journal.write_round(number, *rows(number))
+    (tmp_path / ".inferlab/journal/serving-m/digest/rounds/0001.done").unlink()
+    assert journal.blocks()["round"].tolist() == [0]
+
+
 def test_other_inputs_start_afresh(tmp_path: Path) -> None:
     Journal(tmp_path, "serving-m", "digest").write_round(0, *rows(0))
     assert Journal(tmp_path, "serving-m", "changed").finished_rounds() == set()

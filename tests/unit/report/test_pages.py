@@ -9,20 +9,23 @@ import pytest
 from synthetic_results import NO_ACCELERATOR, NO_ENERGY, STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.tables import write_tables
+from inferlab.measure.precision import RoundsRule
 from inferlab.report import (
     breakdown,
     caching,
+    cold_start,
     comparisons,
     latency,
     optimization,
     scalability,
+    stopping,
     summary,
     throughput,
     utilization,
 )
 from inferlab.report.page import Page, head, page_html, pages_of
 from inferlab.report.source import Report, open_report
-from inferlab.report.text import Fragment, with_interval
+from inferlab.report.text import Fragment, factor, with_interval
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 
@@ -36,6 +39,7 @@ FIGURES = [
     caching.caching_figures,
     scalability.load_figures,
     breakdown.breakdown_figures,
+    cold_start.cold_start_figures,
     comparisons.comparison_figures,
 ]
 
@@ -182,6 +186,21 @@ def test_a_variant_that_was_not_measured_says_why(report: Report, monkeypatch: p
     assert "middleware: invalid: the machine was busy" in html
 
 
+def test_cold_starts_show_first_answers_what_they_went_to_and_where_there_was_no_study(report: Report) -> None:
+    html = cold_start.cold_start_tables(report).html
+    here, elsewhere = html.split("machine-b", 1)
+    for text in ("process start", "page cache", "first answer, s", "× cpu-eager", "Noise floor", "no Neuron device"):
+        assert text in here
+    assert "run.studies=[cold-start]" in elsewhere
+    assert "run.studies=[cold-start]" not in here
+    lines = report.of_set("cold_start", report.sets[0])
+    line = lines[(lines["model"] == "minilm") & (lines["outcome"] == "measured")].iloc[-1]
+    for name, scale in (("first_answer", 1), ("session_load", 1), ("first_inference", 1000)):
+        bounds = line[[f"{name}_s", f"{name}_low_s", f"{name}_high_s"]]
+        assert with_interval(*bounds, scale).replace(" [", "\n[") in here
+    assert cold_start.cold_start_figures(report).html.count("<figure>") == 2
+
+
 def test_ten_times_the_load_stands_beside_the_claim(report: Report) -> None:
     html = scalability.tenfold_tables(report).html
     assert "less than 5% performance degradation under 10x load increases" in html.replace("&quot;", '"')
@@ -199,6 +218,19 @@ def test_the_highest_rate_under_a_limit_says_how_it_was_found(report: Report) ->
     for line in lines[lines["model"] == "minilm"].to_dict("records"):
         assert with_interval(line["rate_per_s"], line["rate_low_per_s"], line["rate_high_per_s"]) in html
     assert "no rate broke the limit, so that the true one may be higher: original · fastapi" in html, "noop is fast"
+
+
+def test_rounds_that_a_rule_ended_say_by_which_and_how_precise_they_are(report: Report, tmp_path: Path) -> None:
+    assert stopping.stopping_tables(report).html == ""
+    rule = RoundsRule(precision=0.001, least_rounds=2, max_rounds=4)
+    write_results(tmp_path / "results" / "machines", Synthetic(studies=("optimization",), rounds=4, stop=rule))
+    write_tables(tmp_path / "results", STUDY_SCENARIOS, ["common-rate"], 0.95, None)
+    ruled = open_report(str(tmp_path), "full", "", 0.95)
+    html = stopping.stopping_tables(ruled).html
+    line = ruled.table("stopping").iloc[0]
+    for text in ("optimization: minilm", "2 to 4", "×/÷ 1.001", factor(line["reached"]), "the most rounds were done"):
+        assert text in html
+    assert f"{line['widest']}, " in html
 
 
 def test_comparisons_show_verdicts_noise_and_interactions(report: Report) -> None:
