@@ -14,7 +14,8 @@ from inferlab.analyze.results import ResultSet
 from inferlab.analyze.rows import rows_of
 from inferlab.analyze.throughput import throughput_table
 from inferlab.analyze.utilization import utilization_table
-from inferlab.records import ArtifactRecord, OptimizationRecord, QualityRecord, digest_of
+from inferlab.files import digest_of
+from inferlab.records import ArtifactRecord, OptimizationRecord, QualityRecord
 
 IDENTITY = (
     "study",

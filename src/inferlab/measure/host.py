@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferlab.errors import ArtifactError, MeasurementError
+from inferlab.files import digest_of
 from inferlab.load.process import LoadProcess
 from inferlab.measure.payloads import together
 from inferlab.measure.stopwatch import TimedFactory
 from inferlab.processes import strayed
-from inferlab.records import ArtifactRecord, PlannedConfiguration, digest_of
+from inferlab.records import ArtifactRecord, PlannedConfiguration
 from inferlab.serve.cache import bytes_of_answers
 from inferlab.serve.process import ServerProcess, stop_servers
 from inferlab.targets.loading import SessionFactory

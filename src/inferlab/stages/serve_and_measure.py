@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import inferlab
+from inferlab.files import digest_of, file_digest
 from inferlab.load.process import LoadProcess
 from inferlab.measure.cold_start import starting
 from inferlab.measure.host import serve_all
@@ -15,7 +16,7 @@ from inferlab.measure.starts import measure_starts
 from inferlab.measure.study import measure_study
 from inferlab.params import Params
 from inferlab.progress import progress
-from inferlab.records import MachineRecord, PlanRecord, PreparedRecord, digest_of, file_digest
+from inferlab.records import MachineRecord, PlanRecord, PreparedRecord
 from inferlab.studies.base import are_starts, scenarios_of
 
 
@@ -72,6 +73,7 @@ def _code() -> dict[str, str]:
     folders = [package / name for name in ("load", "measure", "models", "serve", "targets")]
     files = [
         package / "child.py",
+        package / "files.py",
         package / "processes.py",
         package / "records.py",
         package / "studies" / "base.py",
