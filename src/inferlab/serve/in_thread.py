@@ -25,6 +25,7 @@ class InThread(Runner):
         self._session = session
         self._work: SimpleQueue[Sequence[Tensors] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run_all, name="session", daemon=True)
+        self._begun_s = 0.0
         self._loop: asyncio.AbstractEventLoop
         self._listener: Listener
         self._closed = False
@@ -35,6 +36,7 @@ class InThread(Runner):
         listener.up(self)
 
     def run(self, requests: Sequence[Tensors], items: int) -> None:
+        self._begun_s = clock()
         self._work.put(requests)
 
     async def close(self) -> None:
@@ -47,24 +49,27 @@ class InThread(Runner):
 
     def _run_all(self) -> None:
         while (requests := self._work.get()) is not None:
-            self._loop.call_soon_threadsafe(self._tell, self._run_one(requests))
+            self._run_one(requests)
 
-    def _tell(self, result: Ran | InferenceError) -> None:
-        self._listener.ran(self, result)
-        if isinstance(result, InferenceError):
-            self._listener.up(self)
+    def _tell(self, parts: list[Tensors], infer_s: float) -> None:
+        self._listener.ran(self, Ran(parts, clock() - self._begun_s - infer_s, infer_s))
 
-    def _run_one(self, requests: Sequence[Tensors]) -> Ran | InferenceError:
-        begun_s = clock()
+    def _tell_failed(self, error: InferenceError) -> None:
+        self._listener.ran(self, error)
+        self._listener.up(self)
+
+    def _run_one(self, requests: Sequence[Tensors]) -> None:
         try:
             inputs = together(requests)
-            assembled_s = clock()
+            begun_s = clock()
             outputs = self._session.run(inputs)
-            infer_s = clock() - assembled_s
+            infer_s = clock() - begun_s
             parts = parts_of(outputs, [len(next(iter(request.values()))) for request in requests])
         except Exception as error:  # noqa: BLE001 (whatever it is, only this batch fails, and each of its requests says so)
-            return InferenceError(f"the session failed on a batch of {len(requests)} requests: {error!r}")
-        return Ran(parts, assembled_s - begun_s, infer_s)
+            failed = InferenceError(f"the session failed on a batch of {len(requests)} requests: {error!r}")
+            self._loop.call_soon_threadsafe(self._tell_failed, failed)
+            return
+        self._loop.call_soon_threadsafe(self._tell, parts, infer_s)
 
 
 def together(requests: Sequence[Tensors]) -> Tensors:

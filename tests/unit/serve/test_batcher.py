@@ -75,6 +75,21 @@ def test_a_lone_request_is_answered_at_once_with_its_own_outputs_and_times() -> 
     run(FakeSession(delay_s=0.01), use)
 
 
+def test_handing_a_batch_to_the_session_and_back_is_part_of_its_time() -> None:
+    """Else the path direct would call it the client's, and the path fastapi the server's."""
+    session = GatedSession()
+
+    async def use(batcher: Batcher) -> None:
+        future = batcher.submit(payload(1))
+        await session.busy()
+        session.gate.release()
+        time.sleep(0.05)  # noqa: ASYNC251 (the loop is held up: it hears late of a batch that is over)
+        timings = (await future).timings
+        assert timings.batch_s + timings.infer_s >= 0.05
+
+    run(session, use)
+
+
 def test_requests_of_the_same_turn_share_a_batch_and_each_gets_its_own_part() -> None:
     async def use(batcher: Batcher) -> None:
         answers = await asyncio.gather(*(batcher.submit(payload(value)) for value in range(5)))
