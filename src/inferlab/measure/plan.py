@@ -22,7 +22,7 @@ def plan_study(
     the reference comes twice, the second time as its twin.
     """
     chosen = [name for name in study.optimizations if name in optimizations]
-    covered = [name for name in targets if study.targets is None or name in study.targets]
+    covered = [name for name in study.targets or targets if name in targets]  # in the study's order, where it has one
     rows = [_planned(configuration, artifact) for configuration in study.configurations(model, chosen, covered)]
     references = [row for row in rows if row.outcome is None and study.is_reference(row.configuration)]
     reference = ""

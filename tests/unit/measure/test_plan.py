@@ -74,6 +74,15 @@ def test_a_study_covers_the_targets_that_it_names_and_the_run_selects() -> None:
     assert plan.payloads == study.mix
 
 
+def test_targets_come_in_the_order_of_the_study_that_names_them_else_of_the_run() -> None:
+    """A breakdown stands on the first."""
+    row = {"name": "b", "kind": "breakdown", "optimizations": ("original",), "scenarios": ("one-caller",)}
+    for named, expected in ((("cpu", "old"), "cpu"), (None, "old")):
+        study = STUDIES.get("breakdown")(**row, targets=named)
+        plan = plan_study(study, "m", ["original"], ["old", "gpu", "cpu"], artifact, SCENARIOS)
+        assert {planned.configuration.target for planned in plan.configurations} == {expected}
+
+
 def test_the_plan_says_how_load_arrives_in_the_order_of_the_study(tmp_path: Path) -> None:
     study = SERVING.model_copy(update={"scenarios": ("one-caller", "half")})
     plan_study(study, "m", ["original"], ["cpu"], artifact, SCENARIOS).write(tmp_path / "plan.json")
