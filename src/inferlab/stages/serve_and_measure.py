@@ -73,9 +73,11 @@ def _code() -> dict[str, str]:
     folders = [package / name for name in ("load", "measure", "models", "serve", "targets")]
     files = [
         package / "child.py",
+        package / "data" / "base.py",
         package / "files.py",
         package / "processes.py",
         package / "records.py",
+        package / "stages" / "serve_and_measure.py",
         package / "studies" / "base.py",
         *(path for folder in folders for path in folder.rglob("*.py")),
     ]
