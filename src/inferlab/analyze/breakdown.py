@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from inferlab.analyze.results import ACCOUNT, BREAKDOWN
 from inferlab.analyze.rows import Row, table
 from inferlab.analyze.statistics import NAN, mean_interval
@@ -28,11 +30,12 @@ def of_breakdown(rows: list[Row]) -> list[Row]:
 def breakdown_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     """One line a row of the studies that break latency down; the handler's variants and the A/A twin are left out.
 
-    Each stage is a mean in seconds over the measured requests of a round, then over rounds, with its t interval; shares
-    are of the latency, in each round. `server_s` is the sum of the server's own account (results.ACCOUNT). What is
-    left of the latency is the client's, from due to sent, and the transport's: sockets, HTTP on both sides, and what of
-    a framework is outside of the account. On the path `direct` there is no transport, and all that is left is the
-    client's, which shares an event loop with the batcher. Without an account, transport and account are blank.
+    Each stage is a mean in seconds over the measured requests of a round, then over rounds, with its t interval, of
+    which only the part from zero on is kept: no duration is negative. Shares are of the latency, in each round.
+    `server_s` is the sum of the server's own account (results.ACCOUNT). What is left of the latency is the client's,
+    from due to sent, and the transport's: sockets, HTTP on both sides, and what of a framework is outside of the
+    account. On the path `direct` there is no transport, and all that is left is the client's, which shares an event
+    loop with the batcher. Without an account, transport and account are blank.
     """
     kept = [row for row in of_breakdown(rows) if not row.keys["handler"]]
     return table(kept, COLUMNS, [_values(row, confidence) for row in kept])
@@ -58,7 +61,9 @@ def _values(row: Row, confidence: float) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in (*STAGES, *SUMS):
         found = mean_interval(means[name].to_numpy(), confidence)
-        values |= {f"{name}_s": found.value, f"{name}_low_s": found.low, f"{name}_high_s": found.high}
+        # What is left of a latency may be a rounding error below zero.
+        low = float(np.maximum(found.low, np.minimum(found.value, 0.0)))
+        values |= {f"{name}_s": found.value, f"{name}_low_s": low, f"{name}_high_s": found.high}
     for name in (*STAGES, "server"):
         values[f"{name}_share"] = float((means[name] / means["latency"]).mean())
     return values

@@ -9,6 +9,7 @@ from inferlab.report.tables import MUTED, STUB, Column, lines_by_target, noise_n
 from inferlab.report.text import (
     MISSING,
     Fragment,
+    factor,
     heading,
     missing,
     paragraph,
@@ -38,6 +39,20 @@ STAGES = {
     "serialize": "serialization",
 }
 """Columns of tables/breakdown.csv and what they are called."""
+MEANS = (
+    "Means over requests, then over rounds, with {}s; a dash where there is no such stage. Client: from the moment at "
+    "which a request was due until it was sent. Transport: what is left, so sockets, HTTP on both sides, routing, and, "
+    "under several callers, waiting for the server's event loop, which is at work for others. Between them is the "
+    "server's own account (its Server-Timing header): parse, from body to tensors; queue, waiting for the session; "
+    "batch assembly, putting requests together and handing them to the session and back; inference; serialization, "
+    "from tensors to body. A batch gives its times to each of its requests."
+)
+PATHS = (
+    "direct: no transport and no bodies; client is all that is not the batcher's, in the same event loop. "
+    "fastapi-plain: parse and serialization contain the way to a thread of the pool and back; nothing is batched; on "
+    "cpu-eager, whose session several threads may use, requests are inferred side by side on the same cores, and each "
+    "counts all of that time."
+)
 VERDICTS = {"costs": "▲ costs", "saves": "▼ saves", "tie": "= tie", "": "no verdict"}
 INGREDIENTS = (
     "What an ingredient costs: mean latency with it less that without it, paired by round, and in "
@@ -46,6 +61,12 @@ INGREDIENTS = (
     "function. JSON: beside one that takes and gives binary tensors, which needs neither validation nor encoder. "
     "Response model and middleware (BaseHTTPMiddleware): beside one that has it, since the handler has none; a "
     "response model also takes the encoder's place. Costs do not add up: some contain each other."
+)
+JUDGED = (
+    "Under several callers a request waits for those of the others, so that what each of them costs the server counts "
+    "for all. Costs, saves: Holm's p over all lines of the study (all models and scenarios) is below {:.2g} and the "
+    "ratio lies beyond the noise floor of the handler's A/A twin; beside a tie, how many more rounds would show the "
+    "difference that was seen."
 )
 
 
@@ -59,19 +80,10 @@ def breakdown_tables(report: Report) -> Fragment:
         frame = report.of_set("breakdown", found)
         if frame.empty:
             parts.append(paragraph(NOT_SELECTED))
+        else:
+            parts.append(paragraph(MEANS.format(report.interval), "note") + paragraph(PATHS, "note"))
         for (study, model, scenario), lines in frame.groupby(["study", "model", "scenario"], sort=False):
-            notes = [
-                f"Means over requests, then over rounds, with {report.interval}s. Client: from the moment at which a "
-                "request was due until it was sent. Transport: what is left, so sockets, HTTP on both sides, and "
-                "routing. Between them is the server's own account (its Server-Timing header): parse, from body to "
-                "tensors; queue, waiting for the session; batch assembly, putting requests together and handing them "
-                "to the session and back; inference; serialization, from tensors to body. A batch gives its times to "
-                "each of its requests.",
-                "direct: no transport and no bodies; client is all that is not the batcher's, in the same event loop. "
-                "fastapi-plain: parse and serialization contain the way to a thread of the pool and back; nothing is "
-                "batched.",
-                f"{rounds_note(lines)} {noise_note(report.of_set('noise', found), str(study), str(model))}",
-            ]
+            notes = [f"{rounds_note(lines)} {noise_note(report.of_set('noise', found), str(study), str(model))}"]
             parts.append(heading(3, f"{model}, {scenario_label(str(scenario))}"))
             identifier = f"breakdown-{found['machine_id']}-{study}-{model}-{scenario}"
             parts.append(render(identifier, lines_by_target(lines, _cells), columns, "target and configuration", notes))
@@ -99,15 +111,9 @@ def ablation_tables(report: Report) -> Fragment:
         if frame.empty:
             continue
         parts.append(machine_heading(report, found) or heading(2, "What the ingredients of an ordinary handler cost"))
+        parts.append(paragraph(INGREDIENTS, "note") + paragraph(JUDGED.format(1 - report.confidence), "note"))
         for (study, model), lines in frame.groupby(["study", "model"], sort=False):
-            notes = [
-                INGREDIENTS,
-                "Under eight callers a request waits for those of seven others, so that what each of them costs the "
-                "server counts for all. Costs, saves: Holm's p over all lines of the study (all models and scenarios) "
-                f"is below {1 - report.confidence:.2g} and the ratio lies beyond the noise floor of the handler's A/A "
-                "twin; beside a tie, how many more rounds would show the difference that was seen.",
-                f"{rounds_note(lines)} {noise_note(report.of_set('noise', found), str(study), str(model))}",
-            ]
+            notes = [f"{rounds_note(lines)} {_floor_note(lines)}"]
             parts.append(heading(3, f"{model} on {', '.join(lines['target'].unique())}"))
             identifier = f"ablation-{found['machine_id']}-{study}-{model}"
             cells, columns = _ablation_lines(lines), _ablation_columns(lines, report)
@@ -115,11 +121,22 @@ def ablation_tables(report: Report) -> Fragment:
     return Fragment("".join(parts))
 
 
+def _floor_note(lines: "pd.DataFrame") -> str:
+    """The noise floor that these verdicts were held against: of mean latency, where other pages have that of p50."""
+    floors = lines.dropna(subset="noise_floor").groupby("scenario", sort=False)["noise_floor"].first()
+    if floors.empty:
+        return "Noise floor: the handler's A/A twin was not measured, so no difference in this table may be called one."
+    parts = [f"{scenario_label(str(name))} {factor(floor)}" for name, floor in floors.items()]
+    return f"Noise floor of mean latency, from the handler's A/A twin: {', '.join(parts)}."
+
+
 def _cells(group: "pd.DataFrame") -> dict[str, str]:
+    """Texts of the columns; none for a stage that is in no request of the path."""
     line = group.to_dict("records")[0]
-    cells = {name: _time(line, name) for name in (*STAGES, "server", "latency")}
-    for name in (*STAGES, "server"):
-        if not missing(line[f"{name}_s"]):
+    there = [name for name in (*STAGES, "server", "latency") if line[f"{name}_s"] != 0]
+    cells = {name: _time(line, name) for name in there}
+    for name in there:
+        if name != "latency" and not missing(line[f"{name}_s"]):
             cells[name] += f"\n{percent(line[f'{name}_share'])}"
     return cells
 

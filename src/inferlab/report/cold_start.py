@@ -10,7 +10,6 @@ from inferlab.report.text import (
     Fragment,
     configuration_label,
     heading,
-    number,
     paragraph,
     scenario_label,
     with_interval,
@@ -24,6 +23,22 @@ NOT_SELECTED = (
     "This run does not select the study; select it with run.studies in params.yaml, or once with "
     "dvc exp run -S 'run.studies=[cold-start]'."
 )
+STARTS = (
+    "Each server was started alone, on the cores that it serves on, once a round, in random order. Files came from the "
+    "page cache: the process was cold, and not the disk. Ready: the session is loaded and, over HTTP, the server "
+    "listens. First answer: to a request that was sent as soon as the server was ready, over a connection of its own."
+)
+PARTS_OF_IT = (
+    "Session: loading the artifact, with the imports and checks that this takes. Inferences: the session's first run, "
+    "and the next one of as many items. On the path fastapi the first is the server's own, of zeroes and before it is "
+    "ready; elsewhere it is that of the first request. CPU-s: seconds of CPU time of the server, from its start to its "
+    "second answer."
+)
+RATIOS = (
+    "× cpu-eager: ratio of the time to the first answer to that of the original on cpu-eager behind the same path and "
+    "batching, paired by round. Which differences are real is on the page of comparisons, where the p50 latency of a "
+    "start is its time to the first answer."
+)
 PARTS = {"ready": "ready", "first_request": "first request"}
 """What the time to the first answer consists of, in their order."""
 
@@ -36,20 +51,10 @@ def cold_start_tables(report: Report) -> Fragment:
         frame, noise = report.of_set("cold_start", found), report.of_set("noise", found)
         if frame.empty:
             parts.append(paragraph(NOT_SELECTED))
+        else:
+            parts.append("".join(paragraph(text, "note") for text in (STARTS, PARTS_OF_IT, RATIOS)))
         for (study, model, scenario), lines in frame.groupby(["study", "model", "scenario"], sort=False):
-            notes = [
-                "Each server was started alone, on the cores that it serves on, once a round, in random order. Files "
-                "came from the page cache: the process was cold, and not the disk. Ready: the session is loaded and, "
-                "over HTTP, the server listens. First answer: to a request that was sent as soon as the server was "
-                "ready, over a connection of its own.",
-                "Session: loading the artifact, with the imports and checks that this takes. Inferences: the session's "
-                "first run, and the next one of as many items. On the path fastapi the first is the server's own, of "
-                "zeroes and before it is ready; elsewhere it is that of the first request. CPU-s: of the server, from "
-                "its start to its second answer.",
-                "× cpu-eager: ratio of the time to the first answer to that of the original on cpu-eager behind the "
-                "same path and batching, paired by round. Which differences are real is on the page of comparisons.",
-                f"Geometric means. {rounds_note(lines)} {noise_note(noise, str(study), str(model))}",
-            ]
+            notes = [f"Geometric means. {rounds_note(lines)} {noise_note(noise, str(study), str(model))}"]
             parts.append(heading(3, f"{model}: {scenario_label(str(scenario))}"))
             identifier = f"cold-start-{found['machine_id']}-{study}-{model}-{scenario}"
             cells = lines_by_target(lines, _cells)
@@ -78,9 +83,9 @@ def _columns(report: Report) -> list[Column]:
         Column("session", f"session, s [{report.interval}]", "loading", two_lines=True),
         Column("first", f"first, ms [{report.interval}]", "inference", two_lines=True),
         Column("second", f"second, ms [{report.interval}]", "inference", two_lines=True),
-        Column("request", "first, ms", "request"),
-        Column("next", "second, ms", "request"),
-        Column("cpu", "CPU-s", "cost"),
+        Column("request", f"first, ms [{report.interval}]", "request", two_lines=True),
+        Column("next", f"second, ms [{report.interval}]", "request", two_lines=True),
+        Column("cpu", f"CPU-s [{report.interval}]", "cost", two_lines=True),
         Column("times", f"× cpu-eager [{report.interval}]", "", two_lines=True),
     ]
 
@@ -97,9 +102,9 @@ def _cells(group: "pd.DataFrame") -> dict[str, Any]:
         "session": interval("session_load"),
         "first": interval("first_inference", MS),
         "second": interval("second_inference", MS),
-        "request": number(line["first_request_s"], MS),
-        "next": number(line["second_request_s"], MS),
-        "cpu": number(line["cpu_s"]),
+        "request": interval("first_request", MS),
+        "next": interval("second_request", MS),
+        "cpu": interval("cpu"),
         "times": with_interval(line["times_base"], line["times_base_low"], line["times_base_high"]),
     }
 

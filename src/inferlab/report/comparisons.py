@@ -167,7 +167,8 @@ def _forest(frame: "pd.DataFrame", title: str, against: str, report: Report) -> 
     data = with_labels(frame)
     order = list(dict.fromkeys(data["label"]))
     throughput = data[data["metric"] == "throughput_per_s"]
-    panels = [group for _, group in (throughput if len(throughput) else data).groupby("scenario", sort=False)]
+    shown = throughput if len(throughput) else data
+    panels = [group for _, group in shown.groupby("scenario", sort=False)]
     figure, axes = plt.subplots(
         1, len(panels), figsize=(12, 1.1 + 0.27 * len(order)), sharey=True, squeeze=False, layout="constrained"
     )
@@ -189,8 +190,8 @@ def _forest(frame: "pd.DataFrame", title: str, against: str, report: Report) -> 
     axes[0][0].set_yticks(range(len(order)), order)
     axes[0][0].set_ylim(len(order) - 0.5, -0.5)
     caption = (
-        f"{title}: throughput over that of {against}, with {report.interval}s. Green: better, orange: worse, grey: "
-        "tie; the grey band is the noise floor of the A/A twin."
+        f"{title}: {metric_label(shown['metric'].iloc[0])} over that of {against}, with {report.interval}s. Green: "
+        "better, orange: worse, grey: tie; the grey band is the noise floor of the A/A twin."
     )
     return figure_html(figure, caption)
 

@@ -46,8 +46,8 @@ def best_tables(report: Report) -> Fragment:
         parts.append(machine_heading(report, found) or heading(2, "What is fastest here"))
         lines = [line for model, of_model in frame.groupby("model", sort=False) for line in _best(str(model), of_model)]
         notes = [
-            "Fastest of what was measured, over all studies but those of caches; whether a neighbour really differs: "
-            "see Comparisons."
+            "Fastest of what was measured, over all studies but those of caches, load, handlers and starts; whether a "
+            "neighbour really differs: see Comparisons."
         ]
         parts.append(render(f"best-{found['machine_id']}", lines, columns, "question", notes))
         parts.append(_certainty(report.of_set("noise", found), report))

@@ -77,3 +77,13 @@ def test_without_an_account_transport_is_blank_and_not_all_the_rest(tmp_path: Pa
     assert line[["transport_s", "server_s", "parse_s", "infer_share"]].isna().all()
     assert line["client_share"] == pytest.approx(0.05, rel=1e-3)
     assert line["latency_s"] > 0
+
+
+def test_no_interval_of_a_duration_begins_below_zero(tmp_path: Path) -> None:
+    write_results(tmp_path, Synthetic(studies=("breakdown",), rounds=3, noise=0.8))
+    found = breakdown_table(rows_of(load_results(tmp_path)[0], STUDY_SCENARIOS), 0.95)
+    found = found[found["outcome"] == "measured"]
+    lows = found[[f"{name}_low_s" for name in STAGES]]
+    assert (lows.fillna(0) >= 0).all(axis=None)
+    assert (lows["infer_low_s"] == 0).any(), "the noise is large enough for some to be cut"
+    assert (found["infer_low_s"] <= found["infer_s"]).all()

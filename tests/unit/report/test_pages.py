@@ -157,6 +157,8 @@ def test_breakdown_has_every_stage_with_its_share_and_says_where_there_was_no_st
     shown = with_interval(line["infer_s"], line["infer_low_s"], line["infer_high_s"], 1000).replace(" [", "\n[")
     assert f"{shown}\n40.0 %" in here
     assert "(no encoder)" not in here, "variants of the handler have a table of their own"
+    assert "[0, 0]" not in here, "nobody measured a stage that is not there"
+    assert here.count("server&#x27;s own account") == 1, "what columns mean stands above all tables"
     figures = breakdown.breakdown_figures(report).html
     assert figures.count("<figure>") == 2, "one a model"
 
@@ -170,6 +172,10 @@ def test_every_ingredient_has_its_cost_and_a_verdict(report: Report) -> None:
         assert shown.replace(" [", "\n[").replace("-", "−") in html
     for text in ("▲ costs", "= tie", "Holm", "Costs do not add up"):
         assert text in html
+    # The floor of means that verdicts were held against, and not that of medians on other pages.
+    for scenario, lines in frame[frame["model"] == "minilm"].groupby("scenario"):
+        assert f"{scenario.replace('-', ' ')} {factor(lines['noise_floor'].iloc[0])}" in html
+    assert "from the handler&#x27;s A/A twin" in html
     assert "machine-b" not in html
 
 
@@ -184,6 +190,9 @@ def test_a_variant_that_was_not_measured_says_why(report: Report, monkeypatch: p
     html = breakdown.ablation_tables(report).html
     assert "JSON instead of binary tensors; eight callers invalid: the client was late" in html
     assert "middleware: invalid: the machine was busy" in html
+    assert "twin was not measured" not in html
+    ablation["noise_floor"] = float("nan")
+    assert "twin was not measured" in breakdown.ablation_tables(report).html
 
 
 def test_cold_starts_show_first_answers_what_they_went_to_and_where_there_was_no_study(report: Report) -> None:
@@ -195,7 +204,7 @@ def test_cold_starts_show_first_answers_what_they_went_to_and_where_there_was_no
     assert "run.studies=[cold-start]" not in here
     lines = report.of_set("cold_start", report.sets[0])
     line = lines[(lines["model"] == "minilm") & (lines["outcome"] == "measured")].iloc[-1]
-    for name, scale in (("first_answer", 1), ("session_load", 1), ("first_inference", 1000)):
+    for name, scale in (("first_answer", 1), ("session_load", 1), ("second_request", 1000), ("cpu", 1)):
         bounds = line[[f"{name}_s", f"{name}_low_s", f"{name}_high_s"]]
         assert with_interval(*bounds, scale).replace(" [", "\n[") in here
     assert cold_start.cold_start_figures(report).html.count("<figure>") == 2
@@ -241,6 +250,7 @@ def test_comparisons_show_verdicts_noise_and_interactions(report: Report) -> Non
     for against in ("the reference", "original on the same target"):
         assert f"<h4>Against {against}</h4>" in html
         assert f"throughput over that of {against}" in comparisons.comparison_figures(report).html
+    assert "study cold-start: p50 latency over that of the reference" in comparisons.comparison_figures(report).html
     assert "×/÷ 1." in comparisons.noise_tables(report).html
     assert not re.search("[±] ?[0-9.]+ %", html + comparisons.noise_tables(report).html)
     assert "precision × batching × path" in comparisons.interaction_tables(report).html
