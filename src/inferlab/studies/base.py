@@ -106,7 +106,8 @@ def scenarios_of(plan: PlanRecord) -> dict[str, Scenario]:
 class Study(Frozen, ABC):
     """A row of params.yaml `studies:`. A subclass says which configurations answer its question.
 
-    `targets` are those that the study covers, as far as the run selects them; all of the run's where it names none.
+    `targets` are those that the study covers, in this order, as far as the run selects them; all of the run's, in the
+    run's order, where it names none.
     """
 
     name: str
