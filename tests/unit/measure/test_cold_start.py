@@ -12,7 +12,7 @@ from inferlab.errors import ArtifactError
 from inferlab.files import digest_of
 from inferlab.load.block import Block, ClosedLoad
 from inferlab.load.process import LoadProcess
-from inferlab.measure import host
+from inferlab.measure import cold_start, host
 from inferlab.measure.cold_start import since_start, starting
 from inferlab.records import ArtifactRecord, Batching, Configuration, PlannedConfiguration, ServingPath
 
@@ -74,6 +74,23 @@ def test_a_start_tells_when_the_server_was_ready_and_what_its_first_runs_took(
     assert times["ready_s"] > own_runs * INFERENCE_S
     assert found.account.values["cpu_s"] > 0
     assert found.account.values["memory_pss_mib"] > 10
+
+
+def test_a_server_is_given_no_more_than_it_is_asked(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+
+    class CountingHost(host.Host):
+        def __init__(self, server: Any, samples: Any, load: Any) -> None:
+            given.append(len(samples))
+            super().__init__(server, samples, load)
+
+    monkeypatch.setattr(cold_start, "Host", CountingHost)
+    samples = [payload(number) for number in range(1, 6)]
+    with LoadProcess((OTHER,)) as load:
+        start = starting(model=NOOP, artifacts=artifacts, samples=samples, load=load, cores=(CORE,), max_batch_size=8)
+        with start as begin:
+            begin(planned("direct"), BLOCK)
+    assert given == [2]
 
 
 def test_a_server_that_cannot_start_says_why_and_is_gone(artifacts: Path) -> None:
