@@ -55,10 +55,10 @@ PATHS = (
 )
 VERDICTS = {"costs": "▲ costs", "saves": "▼ saves", "tie": "= tie", "": "no verdict"}
 INGREDIENTS = (
-    "What an ingredient costs: mean latency with it less that without it, paired by round, and in "
-    "percent of the ordinary handler's latency. Validation, encoder, thread pool: that handler beside one that reads "
-    "its body with orjson and checks nothing, one that answers bytes which orjson wrote, and one that is an async "
-    "function. JSON: beside one that takes and gives binary tensors, which needs neither validation nor encoder. "
+    "What an ingredient costs: mean latency with it less that without it, paired by round, and in percent of the "
+    "ordinary handler's latency. Validation, encoder (FastAPI's, of answers), thread pool: that handler beside one "
+    "that reads its body with orjson and checks nothing, one that answers bytes which orjson wrote, and one that is an "
+    "async function. JSON: beside one that takes and gives binary tensors, which needs neither validation nor encoder. "
     "Response model and middleware (BaseHTTPMiddleware): beside one that has it, since the handler has none; a "
     "response model also takes the encoder's place. Costs do not add up: some contain each other."
 )
@@ -66,7 +66,7 @@ JUDGED = (
     "Under several callers a request waits for those of the others, so that what each of them costs the server counts "
     "for all. Costs, saves: Holm's p over all lines of the study (all models and scenarios) is below {:.2g} and the "
     "ratio lies beyond the noise floor of the handler's A/A twin; beside a tie, how many more rounds would show the "
-    "difference that was seen."
+    "difference that was seen, and nothing where the twin's own difference is as large."
 )
 
 
@@ -74,7 +74,7 @@ def breakdown_tables(report: Report) -> Fragment:
     """Table 5 of every machine: a table a model and scenario, a line a configuration, a column a stage."""
     parts = []
     columns = [Column(name, label, "of one request, ms and % of latency") for name, label in STAGES.items()]
-    columns += [Column("server", "server's account", "sums, ms"), Column("latency", "latency", "sums, ms")]
+    columns += [Column("server", "server's account", "sums, ms and %"), Column("latency", "latency", "sums, ms and %")]
     for found in report.sets:
         parts.append(machine_heading(report, found))
         frame = report.of_set("breakdown", found)

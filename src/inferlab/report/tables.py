@@ -189,7 +189,8 @@ def rounds_note(frame: "pd.DataFrame") -> str:
     low, high = int(measured["rounds"].min()), int(measured["rounds"].max())
     count = f"{low}" if low == high else f"{low} to {high}"
     left_out = int(measured["rounds_left_out"].sum())
-    tail = f"; {left_out:,} invalid blocks are left out" if left_out else ""
+    blocks = "block is" if left_out == 1 else "blocks are"
+    tail = f"; {left_out:,} invalid {blocks} left out" if left_out else ""
     return f"{count} rounds a value{tail}."
 
 

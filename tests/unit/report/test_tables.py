@@ -95,7 +95,8 @@ def test_columns_of_published_values_are_for_models_that_have_some() -> None:
 
 def test_rounds_and_left_out_blocks_are_said() -> None:
     frame = pd.DataFrame({"outcome": ["measured"] * 2, "rounds": [3, 4], "rounds_left_out": [1, 0]})
-    assert rounds_note(frame) == "3 to 4 rounds a value; 1 invalid blocks are left out."
+    assert rounds_note(frame) == "3 to 4 rounds a value; 1 invalid block is left out."
+    assert rounds_note(frame.assign(rounds_left_out=1_000)).endswith("000 invalid blocks are left out.")
     assert rounds_note(frame.assign(outcome="invalid")) == ""
 
 
