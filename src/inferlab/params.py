@@ -273,6 +273,8 @@ def _check_names(params: Params) -> None:
         _known_once(f"studies.{study_name}.scenarios", study.scenarios, params.scenarios)
         _known_once(f"studies.{study_name}.targets", study.targets or (), TARGETS.names())
         _known_once(f"studies.{study_name}.target_of", tuple(getattr(study, "target_of", ())), params.models)
+        if needed := study.scenarios_needed([params.scenarios[name] for name in study.scenarios]):
+            raise ParamsError(f"studies.{study_name}.scenarios", list(study.scenarios), needed)
 
 
 def _check_combinations(params: Params) -> None:
@@ -331,6 +333,7 @@ def _check_sizes(params: Params, study_name: str, study: Study) -> None:
     allowed = params.serve.max_batch_size
     served = study.configurations("", study.optimizations, ("",))
     limits = [one.largest_batch(allowed) for one in served]
+    limits += study.search_space.batch_limits if study.search_space else ()
     if max(limits) > allowed:
         raise ParamsError(
             f"studies.{study_name}.batch_limits", max(limits), f"at most {allowed}, which is serve.max_batch_size"

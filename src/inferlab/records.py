@@ -184,6 +184,7 @@ class Configuration(Frozen):
     `cache_share` is the share of the study's payloads whose answers the server's response cache holds; 0 is no cache.
     `batch_limit` is how many items a batch holds at most, where that is not what params.yaml `serve:` says.
     `handler` is the variant of the ordinary handler (serve/plain_app.py), on `fastapi-plain` alone.
+    `tuned` is served as the Candidate that a search of its study chose.
     """
 
     model: str
@@ -194,6 +195,7 @@ class Configuration(Frozen):
     cache_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     batch_limit: Annotated[int, Field(ge=1)] | None = None
     handler: PlainHandler = ""
+    tuned: bool = False
     twin: bool = False
 
     @model_validator(mode="after")
@@ -209,6 +211,7 @@ class Configuration(Frozen):
         name += f"/cache-{self.cache_share:g}" if self.cache_share else ""
         name += f"/batch-{self.batch_limit}" if self.batch_limit else ""
         name += f"/{self.handler}" if self.handler else ""
+        name += "/tuned" if self.tuned else ""
         return f"{name}/twin" if self.twin else name
 
     def largest_batch(self, max_batch_size: int) -> int:
@@ -250,6 +253,26 @@ class PayloadMix(Frozen):
         return shares
 
 
+class Candidate(Frozen):
+    """Settings of a server that a search may try: each of its replicas has `threads` cores of its own."""
+
+    batch_limit: int
+    threads: int
+    replicas: int
+
+
+Count = Annotated[int, Field(ge=1, le=1024)]
+
+
+class SearchSpace(Frozen):
+    """What a study of tuning tries: at most `trials` of the candidates that these values make on a machine."""
+
+    trials: Annotated[int, Field(ge=2, le=1000)]
+    batch_limits: Annotated[tuple[Count, ...], Field(min_length=1)]
+    threads: Annotated[tuple[Count, ...], Field(min_length=1)]
+    replicas: Annotated[tuple[Count, ...], Field(min_length=1)]
+
+
 class PlannedScenario(Frozen):
     """A row of params.yaml `scenarios:` as it was when the study was planned."""
 
@@ -267,6 +290,8 @@ class PlanRecord(Record):
     payloads: PayloadMix = PayloadMix()
     scenarios: tuple[PlannedScenario, ...] = ()
     """In the order of the study; studies.base.scenarios_of reads them."""
+    search_space: SearchSpace | None = None
+    """Of a study of tuning."""
     reference: str
     """Id of the reference configuration, or empty where it cannot be measured here."""
     configurations: tuple[PlannedConfiguration, ...]
@@ -363,4 +388,31 @@ BLOCK_COLUMNS: dict[str, str] = {
     "outcome": "str",
     "reason": "str",
     "advice": "str",
+}
+
+
+TRIAL_COLUMNS: dict[str, str] = {
+    # one row a trial: one candidate for a tuned configuration, searched for its highest rate once, before the rounds
+    "study": "str",
+    "configuration": "str",
+    "model": "str",
+    "scenario": "str",
+    "machine_id": "str",
+    "environment_id": "str",
+    "provenance": "str",
+    "profile": "str",
+    "trial": "int64",  # in the order in which they were tried; 0 is the default
+    "batch_limit": "int64",
+    "threads": "int64",
+    "replicas": "int64",
+    "candidates": "int64",  # that there are on the machine
+    "cores_granted": "int64",
+    "started_unix_s": "float64",
+    "duration_s": "float64",  # of starting, warming up and searching
+    "capacity_per_s": "float64",
+    "rate_per_s": "float64",  # the highest that kept the limit, 0 where none did
+    "latency_p99_s": "float64",  # under that rate
+    "outcome": "str",
+    "reason": "str",
+    "chosen": "bool",
 }

@@ -14,6 +14,7 @@ from inferlab.measure.precision import RoundsRule
 from inferlab.records import (
     BLOCK_COLUMNS,
     REQUEST_COLUMNS,
+    TRIAL_COLUMNS,
     ArtifactRecord,
     Configuration,
     CorePlan,
@@ -25,6 +26,7 @@ from inferlab.records import (
     PlannedScenario,
     PlanRecord,
     QualityRecord,
+    SearchSpace,
     StepRecord,
 )
 from inferlab.studies.base import STUDIES, ProcessStart
@@ -44,7 +46,14 @@ STUDY_SCENARIOS = {
     "breakdown": SCENARIOS[:2],
     "scalability": ("one-caller", "eight-callers", "64-callers", *LEVELS, SEARCH),
     "cold-start": (START,),
+    "tuning": (SEARCH,),
 }
+SPACE = SearchSpace(trials=3, batch_limits=(1, 4, 8), threads=(1,), replicas=(1,))
+TUNED_SPEED = 0.5
+"""Latency of a tuned configuration over that of the default."""
+NO_MEMORY = "it ran out of memory"
+TRIAL_RATES = {8: 50.0, 4: 90.0, 1: float("nan")}
+"""What the search of each trial found, by batch limit, in their order: the default, the best, one that failed."""
 STAGE_SHARES = {"sent_s": 0.05, "parse_s": 0.1, "queue_s": 0.2, "batch_s": 0.03, "infer_s": 0.4, "serialize_s": 0.07}
 """Of the latency, in the study of where it goes: when a request is sent, and the server's account."""
 HANDLER_S = {"": 2.0, "no-validation": 1.0, "no-encoder": 2.0, "no-thread-pool": 3.0, "binary": 0.5}
@@ -112,6 +121,10 @@ class Synthetic:
         elif study == "breakdown":
             found = BREAKDOWN.configurations(model, ("original", "quantized"), ("cpu-openvino",))
             return [*found, next(filter(BREAKDOWN.is_reference, found)).model_copy(update={"twin": True})]
+        elif study == "tuning":
+            cells = product(("cpu-openvino", "inf2-neuronx"), ("original", "quantized"), (False, True))
+            names = {"model": model, "path": "fastapi", "batching": "dynamic"}
+            found = [Configuration(**names, optimization=o, target=t, tuned=tuned) for t, o, tuned in cells]
         elif study == "caching":
             found = [
                 Configuration(
@@ -142,6 +155,8 @@ class Synthetic:
             return self.overrides[configuration.id]
         latency = self.base_latency_s * SPEED[configuration.optimization] * MEASURED_TARGETS[configuration.target]
         latency *= 0.02 if configuration.model == "noop" else 1.0
+        if configuration.tuned:
+            return TUNED_SPEED * (latency + self.http_s)
         of_path = {"direct": 0.0, "fastapi": 1.0, "fastapi-plain": HANDLER_S[configuration.handler]}
         return latency + self.http_s * of_path[configuration.path]
 
@@ -289,6 +304,7 @@ def write_study(folder: Path, truth: Synthetic, study: str, model: str, rng: np.
         model=model,
         payloads=mix,
         scenarios=tuple(PlannedScenario(name=name, row=scenario_row(name)) for name in scenarios),
+        search_space=SPACE if study == "tuning" else None,
         reference=reference,
         configurations=tuple(planned),
     ).write(folder / "plans" / f"{study}-{model}.json")
@@ -313,6 +329,27 @@ def write_study(folder: Path, truth: Synthetic, study: str, model: str, rng: np.
     pd.concat(requests, ignore_index=True)[list(REQUEST_COLUMNS)].astype(REQUEST_COLUMNS).to_parquet(
         out / "requests.parquet", compression="zstd"
     )
+    if study == "tuning":
+        _trials(truth, planned).to_parquet(out / "trials.parquet", index=False)
+
+
+def _trials(truth: Synthetic, planned: list[PlannedConfiguration]) -> pd.DataFrame:
+    """Of each tuned configuration that is measured; the second is chosen."""
+    rows = []
+    for row in (each.configuration for each in planned if each.configuration.tuned and each.outcome is None):
+        for number, (limit, rate) in enumerate(TRIAL_RATES.items()):
+            key = {"study": "tuning", "configuration": row.id, "model": row.model, "scenario": SEARCH}
+            key |= {"machine_id": truth.machine_id, "environment_id": truth.environment_id, "profile": truth.profile}
+            key |= {"provenance": truth.provenance, "trial": number, "batch_limit": limit, "threads": 1, "replicas": 1}
+            known = rate == rate
+            found = {"candidates": 3, "cores_granted": 1, "started_unix_s": 1.79e9, "duration_s": 12.0}
+            found |= {"capacity_per_s": 100.0, "rate_per_s": rate, "latency_p99_s": 0.09 if known else np.nan}
+            found |= {
+                "outcome": "measured" if known else "unsupported",
+                "reason": "" if known else "it ran out of memory",
+            }
+            rows.append({**key, **found, "chosen": number == 1})
+    return pd.DataFrame(rows, columns=list(TRIAL_COLUMNS)).astype(TRIAL_COLUMNS)
 
 
 def scenario_row(name: str) -> dict[str, Any]:

@@ -291,6 +291,38 @@ WRONG: dict[str, tuple[Edit, list[str]]] = {
         ),
         ["studies.request-size.scenarios", "four-callers-2-items", "at most 1 item"],
     ),
+    "a batch limit to try beyond that of all": (
+        lambda c: (c["run"].update(studies=["tuning"]), c["studies"]["tuning"].update(batch_limits=[1, 16])),
+        ["studies.tuning.batch_limits", "16", "at most 8"],
+    ),
+    "a tuning without a search": (
+        lambda c: c["studies"]["tuning"].update(scenarios=["eight-callers"]),
+        ["studies.tuning.scenarios", "eight-callers", "one scenario, of the kind search"],
+    ),
+    "a tuning for two aims": (
+        lambda c: c["studies"]["tuning"].update(scenarios=["p99-within-50-ms", "eight-callers"]),
+        ["studies.tuning.scenarios", "one scenario, of the kind search"],
+    ),
+    "a value to try twice": (
+        lambda c: c["studies"]["tuning"].update(threads=[1, 2, 1]),
+        ["studies.tuning", "threads with each value once (these are 1, 2, 1)"],
+    ),
+    "no value to try": (
+        lambda c: c["studies"]["tuning"].update(replicas=[]),
+        ["studies.tuning.replicas", "a list of at least 1 item"],
+    ),
+    "a server without replicas": (
+        lambda c: c["studies"]["tuning"].update(replicas=[0, 1]),
+        ["studies.tuning.replicas", "0", "at least 1"],
+    ),
+    "a search of one trial, the default": (
+        lambda c: c["studies"]["tuning"].update(trials=1),
+        ["studies.tuning.trials", "1", "at least 2"],
+    ),
+    "a misspelt key of a tuning": (
+        lambda c: c["studies"]["tuning"].update(batch_limit=[1]),
+        ["studies.tuning.batch_limit", "'batch_limits'?"],
+    ),
     "a target for a model that is none": (
         lambda c: c["studies"]["breakdown"].update(target_of={"nop": "cpu-eager"}),
         ["studies.breakdown.target_of", "'nop'", "'noop'?"],

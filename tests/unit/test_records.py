@@ -35,6 +35,13 @@ def test_the_twin_has_a_name_of_its_own() -> None:
     assert twin.id == "m/original/t/fastapi/none/twin"
 
 
+def test_the_tuned_one_and_a_twin_of_it_have_names_of_their_own() -> None:
+    tuned = CONFIGURATION.model_copy(update={"tuned": True})
+    assert tuned.id == "m/original/t/fastapi/none/tuned"
+    assert tuned.model_copy(update={"twin": True}).id == f"{tuned.id}/twin"
+    assert tuned.without_twin == tuned
+
+
 def test_only_the_ordinary_handler_has_variants_and_its_name_says_which() -> None:
     names = {"model": "m", "optimization": "original", "target": "t", "batching": "none"}
     variant = Configuration.model_validate({**names, "path": "fastapi-plain", "handler": "no-encoder"})

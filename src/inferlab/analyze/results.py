@@ -11,6 +11,7 @@ from inferlab.errors import ArtifactError, DataError
 from inferlab.files import file_digest
 from inferlab.records import (
     BLOCK_COLUMNS,
+    TRIAL_COLUMNS,
     ArtifactRecord,
     MachineRecord,
     OptimizationRecord,
@@ -94,6 +95,25 @@ class ResultSet:
             key: frame.assign(sent_after_s=frame["sent_s"] - frame["scheduled_s"])[["attempt", *STAGE_COLUMNS]]
             for key, frame in found.items()
         }
+
+    @cached_property
+    def trials(self) -> "pd.DataFrame":
+        """Every trial of the studies of tuning, in the order in which they were tried: records.TRIAL_COLUMNS.
+
+        Studies that were measured before there were trials have no file of them.
+        """
+        import pandas as pd
+
+        frames = []
+        for path in sorted(self.folder.glob("measurements/*/*/trials.parquet")):
+            frame = _read_parquet(path, list(TRIAL_COLUMNS))
+            names = ("machine_id", "environment_id", "profile", "study", "model")
+            for column, expected in zip(names, (*self.key, *path.parts[-3:-1]), strict=True):
+                _check_column(path, frame, column, expected)
+            if len(frame):
+                frames.append(frame)
+        whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(TRIAL_COLUMNS))
+        return whole.astype(TRIAL_COLUMNS)
 
     def _answered(self, columns: Sequence[str], paths: Iterable[Path]) -> "dict[tuple[str, str, str], pd.DataFrame]":
         """Of files of requests, by study, configuration and scenario: columns round, attempt, latency_s and these."""

@@ -28,6 +28,7 @@ KEYS = (
     "cache_share",
     "batch_limit",
     "handler",
+    "tuned",
     "twin",
     "configuration",
     "scenario",
@@ -42,6 +43,8 @@ KEYS = (
 
 SCALABILITY = "scalability"
 """The kind of the studies whose scenarios are the load."""
+TUNING = "tuning"
+"""The kind of the studies that search for settings."""
 
 MINIMUM_ROUNDS = 2
 """One round has no interval, and a table value without an interval is not shown."""
@@ -90,8 +93,8 @@ class Row:
 
     @property
     def stands_apart(self) -> bool:
-        """Whether the row's study asks what caches, load, a handler or starts do: no question of other pages."""
-        apart = self.kind in (SCALABILITY, BREAKDOWN)
+        """Whether the row's study asks what caches, load, a handler, starts or settings do: not as other pages do."""
+        apart = self.kind in (SCALABILITY, BREAKDOWN, TUNING)
         return self.compares_caches or apart or isinstance(self.scenario, ProcessStart)
 
     @property
@@ -183,6 +186,7 @@ def _row(
         "cache_share": configuration.cache_share,
         "batch_limit": configuration.batch_limit,
         "handler": configuration.handler,
+        "tuned": configuration.tuned,
         "twin": configuration.twin,
         "configuration": configuration.id,
         **load,

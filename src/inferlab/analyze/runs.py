@@ -13,6 +13,7 @@ from inferlab.analyze.latency import latency_table
 from inferlab.analyze.results import ResultSet
 from inferlab.analyze.rows import rows_of
 from inferlab.analyze.throughput import throughput_table
+from inferlab.analyze.tuning import tuning_table
 from inferlab.analyze.utilization import utilization_table
 from inferlab.files import digest_of
 from inferlab.records import ArtifactRecord, OptimizationRecord, QualityRecord
@@ -28,6 +29,7 @@ IDENTITY = (
     "cache_share",
     "batch_limit",
     "handler",
+    "tuned",
     "twin",
     "scenario",
     "loop",
@@ -67,7 +69,7 @@ def runs_of(
     tables = [make(rows, confidence) for make in (latency_table, throughput_table, utilization_table)]
     of_one_study = {
         (line["study"], line["configuration"], line["scenario"]): {str(name): value for name, value in line.items()}
-        for make in (caching_table, breakdown_table, cold_start_table)
+        for make in (caching_table, breakdown_table, cold_start_table, tuning_table)
         for line in make(rows, confidence).to_dict("records")
     }
     absent: set[str] = set()
@@ -136,7 +138,8 @@ def _quality_run(record: QualityRecord) -> RunContent:
 
 
 def _measurement_run(line: dict[str, Any]) -> RunContent:
-    numbers = {name: value for name, value in line.items() if name not in NOT_METRICS and not name.startswith("paper_")}
+    left_out = {name for name, value in line.items() if name.startswith("paper_") or isinstance(value, str)}
+    numbers = {name: value for name, value in line.items() if name not in NOT_METRICS | left_out}
     return RunContent(
         name=f"measure {line['study']} {line['configuration']} {line['scenario']}".rstrip(),
         kind="measurement",

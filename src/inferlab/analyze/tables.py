@@ -23,6 +23,7 @@ from inferlab.analyze.scalability import scalability_table
 from inferlab.analyze.stopping import stopping_table
 from inferlab.analyze.tenfold import tenfold_table
 from inferlab.analyze.throughput import throughput_table
+from inferlab.analyze.tuning import trial_table, tuning_table
 from inferlab.analyze.utilization import absent_table, utilization_table
 from inferlab.files import file_digest, whole_file
 
@@ -72,6 +73,8 @@ def write_tables(
         "knees": knee_table(rows, confidence),
         "rate_limits": rate_limit_table(rows, confidence),
         "tenfold": tenfold_table(rows, confidence),
+        "tuning": tuning_table(rows, confidence),
+        "trials": trial_table(sets),
         "breakdown": breakdown_table(rows, confidence),
         "ablation": ablation_table(rows, confidence),
         "quality": quality_table(sets, confidence),

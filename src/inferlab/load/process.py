@@ -65,6 +65,10 @@ class LoadProcess:
             child.stop(grace_s=0)
             raise
 
+    def check(self) -> None:
+        """Raise MeasurementError where the process is gone."""
+        self._running().check()
+
     def end(self) -> None:
         """Have the block that runs end its measured part now. For signal handlers and `on_phase`."""
         self._running().send(END, "ending a block")

@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 
 from inferlab.files import whole_file
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS
+from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, TRIAL_COLUMNS
 
 REQUESTS = "requests.parquet"
 BLOCKS = "blocks.parquet"
+TRIALS = "trials.parquet"
 
 
 class Journal:
@@ -48,6 +49,14 @@ class Journal:
                 frame.to_parquet(part, compression="zstd", index=False)
         (folder / f"{number:04d}.done").touch()
 
+    def trials(self) -> list[dict[str, Any]]:
+        """Rows of the trials that are finished, with the columns of TRIAL_COLUMNS."""
+        return self.note("trials") or []
+
+    def write_trials(self, rows: list[dict[str, Any]]) -> None:
+        """Store all finished trials, whatever was stored before."""
+        self.note("trials", rows)
+
     def note(self, key: str, value: Any = None) -> Any:
         """A small fact that must stay the same when a run is resumed: stored when given, else read (None if absent)."""
         path = self._folder / f"{key}.json"
@@ -68,6 +77,8 @@ class Journal:
                     whole[column] = whole[column].astype("category")
             with whole_file(out / name) as part:
                 _write_compact(whole, part)
+        _write_trials(self.trials(), out)
+        for name in (REQUESTS, BLOCKS, TRIALS):
             md5[name] = hashlib.md5((out / name).read_bytes(), usedforsecurity=False).hexdigest()
         self.note("delivered", md5)
         for other in self._family.iterdir():
@@ -79,6 +90,7 @@ class Journal:
         out.mkdir(parents=True, exist_ok=True)
         for name, columns in ((REQUESTS, REQUEST_COLUMNS), (BLOCKS, BLOCK_COLUMNS)):
             pd.DataFrame(columns=list(columns)).astype(columns).to_parquet(out / name, index=False)
+        _write_trials([], out)
 
     def _delivered(self, lock: Path) -> bool:
         """Whether DVC's lock file names the outputs that this journal gave: DVC calls files by their MD5."""
@@ -87,6 +99,12 @@ class Journal:
             return False
         text = lock.read_text(encoding="utf-8")
         return all(value in text for value in md5.values())
+
+
+def _write_trials(rows: list[dict[str, Any]], out: Path) -> None:
+    frame = pd.DataFrame(rows, columns=list(TRIAL_COLUMNS)).astype(TRIAL_COLUMNS)
+    with whole_file(out / TRIALS) as part:
+        _write_compact(frame, part)
 
 
 def _write_compact(frame: pd.DataFrame, path: Path) -> None:

@@ -43,6 +43,7 @@ def plan_study(
         scenarios=tuple(
             PlannedScenario(name=name, row=scenarios[name].model_dump(mode="json")) for name in study.scenarios
         ),
+        search_space=study.search_space,
         reference=reference,
         configurations=tuple(rows),
     )

@@ -12,7 +12,7 @@ from inferlab.records import PayloadMix, PlannedConfiguration
 class Settings:
     """How a study is measured: params.yaml `profiles.<name>.measure`, and what else determines its blocks.
 
-    `capacity_callers` callers keep every configuration as busy as it can be.
+    `capacity_callers` callers keep every configuration as busy as it can be, so many for each of its replicas.
     """
 
     study: str

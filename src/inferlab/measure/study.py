@@ -44,10 +44,10 @@ def measure_study(
         return
     with serve_all(planned, advance) as up, Sources(host.pid for host in up) as sources:
         hosts = {row.configuration.id: (row, host) for row, host in zip(planned, up, strict=True)}
-        rates = _warm_up(hosts, scenarios, settings)
+        rates = warm_up(hosts, scenarios, settings)
         if journal.note("rates") is None:
             journal.note("rates", asdict(rates))
-        runner = _Runner(settings, Rates(**journal.note("rates")), sources, advance)
+        runner = Runner(settings, Rates(**journal.note("rates")), sources, advance)
 
         def measure(cell: tuple[str, str], number: int, order: int) -> Measured:
             name, scenario = cell
@@ -56,7 +56,7 @@ def measure_study(
         measure_rounds([(name, scenario) for name in hosts for scenario in scenarios], settings, journal, measure)
 
 
-def _warm_up(
+def warm_up(
     hosts: Mapping[str, tuple[PlannedConfiguration, Host]], scenarios: Mapping[str, Scenario], settings: Settings
 ) -> Rates:
     """Give every server its first requests and batches of every size that a scenario brings, and fill its cache.
@@ -66,7 +66,6 @@ def _warm_up(
     most = max((scenario.callers for scenario in scenarios.values() if isinstance(scenario, ClosedLoop)), default=1)
     crowd = _block(ClosedLoad(most), 0, settings.warmup_s, settings)
     alone = _block(ClosedLoad(1), 0, settings.block_s, settings)
-    busy = _block(ClosedLoad(settings.capacity_callers), settings.warmup_s, settings.block_s, settings)
     slowest_per_s = float("inf")
     for name, (row, host) in hosts.items():
         host.run(crowd, ignore_phase)
@@ -81,7 +80,10 @@ def _warm_up(
     found: dict[str, list[float]] = {name: [] for name, (row, _) in hosts.items() if not row.configuration.twin}
     for _ in range(CAPACITY_BLOCKS):
         for name, throughputs in found.items():
-            throughputs.append(hosts[name][1].run(busy, ignore_phase).throughput_per_s)
+            host = hosts[name][1]
+            callers = ClosedLoad(settings.capacity_callers * host.replicas)
+            busy = _block(callers, settings.warmup_s, settings.block_s, settings)
+            throughputs.append(host.run(busy, ignore_phase).throughput_per_s)
     return Rates(slowest_per_s, {name: median(throughputs) for name, throughputs in found.items()})
 
 
@@ -104,7 +106,7 @@ def _block(load: ClosedLoad | OpenLoad, warmup_s: float, block_s: float, setting
     )
 
 
-class _Runner:
+class Runner:
     """Runs blocks and makes their rows."""
 
     def __init__(self, settings: Settings, rates: Rates, sources: Sources, advance: Callable[[int], None]) -> None:

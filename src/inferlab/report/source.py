@@ -16,6 +16,7 @@ SET = ["machine_id", "environment_id", "profile"]
 TEXT = {"reason": str, "hint": str, "verdict": str, "note": str, "engagement": str, "accelerators": str}
 TEXT |= {"against": str, "twin_warning": str, "state": str, "handler": str, "ingredient": str}
 TEXT |= {"ended_by": str, "widest": str, "widest_scenario": str}
+TEXT |= {f"asked_{name}": str for name in ("batch_limit", "threads", "replicas")}
 TEXT |= {f"{name}_ratio_verdict": str for name in ("p50", "p95", "p99")}
 CHECKSUMS = "checksums.json"
 

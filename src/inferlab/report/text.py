@@ -100,8 +100,9 @@ def configuration_label(line: dict[Any, Any]) -> str:
     handler = "" if missing(line.get("handler")) else f" ({line['handler'].replace('-', ' ')})"
     share = line.get("cache_share", 0)
     cache = "" if missing(share) or not share else f" · cache of {100 * share:g}\N{NO-BREAK SPACE}%"
+    tuned = " · tuned" if line.get("tuned") in (True, "True") else ""
     twin = " (A/A twin)" if line.get("twin") in (True, "True") else ""
-    return f"{line['optimization']} · {line['path']}{handler} · {batching}{cache}{twin}"
+    return f"{line['optimization']} · {line['path']}{handler} · {batching}{cache}{tuned}{twin}"
 
 
 def why_not(line: dict[Any, Any]) -> str:

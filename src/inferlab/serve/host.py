@@ -23,10 +23,19 @@ BATCH_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A session on cores that are its own."""
+
+    session_factory: SessionFactory
+    cores: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Hosted:
     """What a server process is to serve; picklable.
 
-    `cache_bytes` limits the response cache, 0 is none. `handler` is the variant of the ordinary handler.
+    `cache_bytes` limits the response cache, 0 is none. `handler` is the variant of the ordinary handler. `replicas` are
+    the sessions behind a batcher, each with its own of `cores`; without any there is one, `session_factory`, on all.
     """
 
     session_factory: SessionFactory
@@ -36,6 +45,7 @@ class Hosted:
     cores: tuple[int, ...]
     cache_bytes: int = 0
     handler: PlainHandler = ""
+    replicas: tuple[Placed, ...] = ()
 
 
 def serve_fastapi(connection: Connection, hosted: Hosted) -> None:
@@ -57,7 +67,7 @@ def _run(serving: Coroutine[None, None, None]) -> None:
 
 
 async def _serve_batched(connection: Connection, hosted: Hosted) -> None:
-    """The session runs in a process of its own, on the same cores."""
+    """Sessions run in processes of their own, on cores of the server's."""
     from inferlab.serve.access import Access
     from inferlab.serve.app import Server
     from inferlab.serve.batcher import Batcher
@@ -70,8 +80,11 @@ async def _serve_batched(connection: Connection, hosted: Hosted) -> None:
     model = hosted.model
     largest = 1 if hosted.batching == "none" else hosted.max_batch_size
     layout = Layout.of(model.inputs, model.outputs, largest)
-    settings = ReplicaSettings(f"replica of {model.name}", hosted.session_factory, layout, hosted.cores, BATCH_LIMIT_S)
-    batcher = Batcher([Replica(settings)], hosted.batching, largest)
+    replicas = [
+        Replica(ReplicaSettings(f"replica of {model.name}", one.session_factory, layout, one.cores, BATCH_LIMIT_S))
+        for one in hosted.replicas or (Placed(hosted.session_factory, hosted.cores),)
+    ]
+    batcher = Batcher(replicas, hosted.batching, largest)
     cache = ResponseCache(hosted.cache_bytes) if hosted.cache_bytes else None
     server = Server({model.name: Deployment(model.name, model, batcher, cache=cache)}, Access(None))
     with listen("127.0.0.1", 0) as listener:

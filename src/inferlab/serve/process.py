@@ -9,7 +9,7 @@ from inferlab.child import HANDSHAKE_TIMEOUT_S, Child, stop_all
 from inferlab.errors import MeasurementError
 from inferlab.load.process import ignore_phase, run_on_child
 from inferlab.serve.direct import serve_direct
-from inferlab.serve.host import Hosted, serve_fastapi, serve_fastapi_plain
+from inferlab.serve.host import Hosted, Placed, serve_fastapi, serve_fastapi_plain
 from inferlab.serve.requests import http_requests
 
 if TYPE_CHECKING:
@@ -42,15 +42,20 @@ class ServerProcess:
         cores: Sequence[int],
         cache_bytes: int = 0,
         handler: PlainHandler = "",
+        replicas: Sequence[Placed] = (),
     ) -> None:
         if cache_bytes and kind != "fastapi":
             raise ValueError(f"cache_bytes is {cache_bytes}; on the path {kind} there is no response cache")
         if handler and kind != "fastapi-plain":
             raise ValueError(f"handler is {handler!r}; on the path {kind} there are no variants of it")
+        if replicas and kind != "fastapi":
+            raise ValueError(f"{len(replicas)} replicas; on the path {kind} there is one session")
         self.kind = kind
         self.model = model
         self.cores = tuple(cores)
-        self._hosted = Hosted(session_factory, model, batching, max_batch_size, self.cores, cache_bytes, handler)
+        self._hosted = Hosted(
+            session_factory, model, batching, max_batch_size, self.cores, cache_bytes, handler, tuple(replicas)
+        )
         self._what = f"{kind} server of {model.name}"
         self._child: Child | None = None
         self._ready = False
@@ -85,6 +90,11 @@ class ServerProcess:
     def pid(self) -> int:
         """Process id, while it runs."""
         return self._running().pid
+
+    @property
+    def replicas(self) -> int:
+        """Sessions that run beside each other."""
+        return max(len(self._hosted.replicas), 1)
 
     @property
     def port(self) -> int:

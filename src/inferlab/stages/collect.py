@@ -69,18 +69,20 @@ def selection(params: Params) -> Iterator[tuple[str, str]]:
                 yield name, f"results/{name}"
 
 
-def _files_of(study: str, model: str) -> tuple[str, str, str]:
+def _files_of(study: str, model: str) -> tuple[str, str, str, str]:
     place = f"measurements/{study}/{model}"
-    return f"plans/{study}-{model}.json", f"{place}/requests.parquet", f"{place}/blocks.parquet"
+    names = ("requests", "blocks", "trials")
+    requests, blocks, trials = (f"{place}/{name}.parquet" for name in names)
+    return f"plans/{study}-{model}.json", requests, blocks, trials
 
 
 def _of_other_studies(params: Params, folder: Path) -> Iterator[str]:
     """The files of studies that are not selected, where all that they measured is what this run built."""
     for study in params.studies:
         for model in params.run.models:
-            plan, requests, blocks = _files_of(study, model)
+            plan, requests, blocks, trials = _files_of(study, model)
             if study not in params.run.studies and _still_holds(params, folder, folder / plan, folder / blocks):
-                yield from (plan, requests, blocks)
+                yield from (plan, requests, blocks, trials)
 
 
 def _still_holds(params: Params, folder: Path, plan: Path, blocks: Path) -> bool:

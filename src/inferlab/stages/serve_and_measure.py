@@ -1,5 +1,6 @@
 """serve-and-measure: every configuration of a study served and loaded in interleaved rounds."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import inferlab
 from inferlab.files import digest_of, file_digest
 from inferlab.load.process import LoadProcess
+from inferlab.measure.candidates import Space
 from inferlab.measure.cold_start import starting
 from inferlab.measure.host import serve_all
 from inferlab.measure.journal import Journal
@@ -14,10 +16,12 @@ from inferlab.measure.payloads import payloads
 from inferlab.measure.settings import Settings
 from inferlab.measure.starts import measure_starts
 from inferlab.measure.study import measure_study
+from inferlab.measure.tuning import measure_tuning, trials_left
 from inferlab.params import Params
 from inferlab.progress import progress
-from inferlab.records import MachineRecord, PlanRecord, PreparedRecord
-from inferlab.studies.base import are_starts, scenarios_of
+from inferlab.records import MachineRecord, PlannedConfiguration, PlanRecord, PreparedRecord
+from inferlab.studies.base import RateSearch, are_starts, scenarios_of
+from inferlab.targets.base import TARGETS
 
 
 def run(params: Params, root: Path, study: str, model: str) -> None:
@@ -50,7 +54,10 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
         journal.deliver_nothing(out)
         return
     samples = payloads(params.models[model], prepared, params.run.seed, plan.payloads)
+    spaces = _spaces(plan, planned, params, settings.cores_granted)
+    trials = plan.search_space.trials if plan.search_space else 0
     steps = len(planned) * (1 + len(scenarios) * (settings.most_rounds - len(journal.finished_rounds())))
+    steps += trials_left(spaces, trials, journal)
     with LoadProcess(machine.core_plan.load) as load, progress(steps, f"{study} {model}") as advance:
         serving: dict[str, Any] = {
             "model": params.models[model],
@@ -62,9 +69,30 @@ def run(params: Params, root: Path, study: str, model: str) -> None:
         }
         if are_starts(scenarios.values()):
             measure_starts(planned, list(scenarios), settings, partial(starting, **serving), journal, advance)
+        elif spaces:
+            ((name, search),) = scenarios.items()
+            assert isinstance(search, RateSearch), "params.py allows a study of tuning nothing else"
+            serve = partial(serve_all, **serving)
+            measure_tuning(planned, (name, search), trials, spaces, settings, serve, load.check, journal, advance)
         else:
             measure_study(planned, scenarios, settings, partial(serve_all, **serving), journal, advance)
     journal.deliver(out)
+
+
+def _spaces(plan: PlanRecord, planned: Sequence[PlannedConfiguration], params: Params, cores: int) -> dict[str, Space]:
+    """What may be tried for each tuned configuration, by id."""
+    if plan.search_space is None:
+        return {}
+    return {
+        row.configuration.id: Space.here(
+            plan.search_space,
+            cores,
+            params.serve.max_batch_size,
+            on_cpu=TARGETS.get(row.configuration.target)().on_cpu,
+        )
+        for row in planned
+        if row.configuration.tuned
+    }
 
 
 def _code() -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from inferlab.records import Configuration, Frozen, PayloadMix, PlanRecord
+from inferlab.records import Configuration, Frozen, PayloadMix, PlanRecord, SearchSpace
 from inferlab.registry import Registry
 
 
@@ -120,6 +120,15 @@ class Study(Frozen, ABC):
     def mix(self) -> PayloadMix:
         """Which requests every configuration of the study is sent."""
         return PayloadMix()
+
+    @property
+    def search_space(self) -> SearchSpace | None:
+        """What the study tries for its tuned configurations; None where it has none."""
+        return None
+
+    def scenarios_needed(self, scenarios: Sequence[Scenario]) -> str:
+        """What the study's scenarios have to be, where these are not that; else empty."""
+        return ""
 
     @abstractmethod
     def configurations(self, model: str, optimizations: Sequence[str], targets: Sequence[str]) -> list[Configuration]:

@@ -45,9 +45,9 @@ def settings(**changes: Any) -> Settings:
     return Settings(**{**values, **changes})
 
 
-def planned(path: str, twin: bool = False, cache_share: float = 0) -> PlannedConfiguration:
+def planned(path: str, twin: bool = False, cache_share: float = 0, tuned: bool = False) -> PlannedConfiguration:
     names = {"model": "m", "optimization": "original", "target": "t", "path": path, "batching": "none"}
-    configuration = Configuration.model_validate({**names, "cache_share": cache_share, "twin": twin})
+    configuration = Configuration.model_validate({**names, "cache_share": cache_share, "tuned": tuned, "twin": twin})
     return PlannedConfiguration(configuration=configuration, artifact_digest="0")
 
 
@@ -61,6 +61,7 @@ class ScriptedHost:
         self.items: list[int] = []
         self.pid = os.getpid()
         self.open = False
+        self.replicas = 1
 
     def run(self, block: Block, on_phase: Callable[[Phase], None], items: int = 1) -> BlockResult:
         assert self.open

@@ -14,10 +14,10 @@ from inferlab.files import digest_of
 from inferlab.load.block import Block, ClosedLoad
 from inferlab.load.process import LoadProcess
 from inferlab.measure import host
-from inferlab.measure.host import serve_all
+from inferlab.measure.host import serve_all, server_of
 from inferlab.models.noop import Noop
 from inferlab.processes import threads_of
-from inferlab.records import ArtifactRecord, Configuration, PlannedConfiguration
+from inferlab.records import ArtifactRecord, Candidate, Configuration, PlannedConfiguration
 
 CORE, OTHER = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 NOOP = Noop(name="noop", family="noop")
@@ -94,6 +94,25 @@ def test_all_are_up_paused_and_on_their_cores_and_end_together(artifacts: Path) 
         assert {frozenset(os.sched_getaffinity(thread)) for thread in threads} == {frozenset({CORE})}
     assert steps == [1, 1, 1]
     assert {state(pid) for pid in pids} == {"gone"}
+
+
+def test_a_candidate_gives_each_replica_cores_of_its_own_and_the_rest_to_http(tmp_path: Path) -> None:
+    names = {"model": "noop", "optimization": "a", "target": "t", "batching": "dynamic", "path": "fastapi"}
+    ArtifactRecord(model="noop", optimization="a", target="t", precision="fp32", outcome="measured").write(
+        tmp_path / "a" / "t" / "artifact.json"
+    )
+    configuration = Configuration.model_validate({**names, "tuned": True})
+    row = PlannedConfiguration(configuration=configuration, artifact_digest=digest_of({}))
+    candidate = Candidate(batch_limit=4, threads=2, replicas=2)
+    server = server_of(row, NOOP, tmp_path, (1, 3, 5, 7, 9), 8, 16, candidate=candidate)
+    hosted = server._hosted
+    assert (server.cores, server.replicas) == ((1, 3, 5, 7, 9), 2)
+    assert [one.cores for one in hosted.replicas] == [(3, 5), (7, 9)]
+    assert [one.session_factory.cores for one in hosted.replicas] == [(3, 5), (7, 9)]  # type: ignore[attr-defined]
+    assert {one.session_factory.largest_batch for one in hosted.replicas} == {4}  # type: ignore[attr-defined]
+    assert hosted.max_batch_size == 4
+    default = server_of(row, NOOP, tmp_path, (1, 3, 5, 7, 9), 8, 16)
+    assert (default.replicas, default._hosted.replicas, default._hosted.max_batch_size) == (1, (), 8)
 
 
 def test_one_that_cannot_start_ends_all_others(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from inferlab.measure.journal import BLOCKS, REQUESTS, Journal
+from inferlab.measure.journal import BLOCKS, REQUESTS, TRIALS, Journal
+from inferlab.records import TRIAL_COLUMNS
 
 
 def rows(number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -33,6 +35,35 @@ def test_blocks_are_those_of_rounds_that_are_whole(tmp_path: Path) -> None:
         journal.write_round(number, *rows(number))
     (tmp_path / ".inferlab/journal/serving-m/digest/rounds/0001.done").unlink()
     assert journal.blocks()["round"].tolist() == [0]
+
+
+def test_trials_stay_and_are_delivered_beside_the_rounds(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "tuning-m", "digest")
+    journal.write_round(0, *rows(0))
+    assert journal.trials() == []
+    first: dict[str, Any] = {name: 1 if kind != "str" else "a" for name, kind in TRIAL_COLUMNS.items()}
+    first |= {"rate_per_s": None, "chosen": False}
+    journal.write_trials([first])
+    resumed = Journal(tmp_path, "tuning-m", "digest")
+    resumed.write_trials([*resumed.trials(), {**first, "trial": 2, "rate_per_s": 5.5, "chosen": True}])
+    resumed.deliver(tmp_path / "out")
+    found = pd.read_parquet(tmp_path / "out" / TRIALS)
+    assert list(found.columns) == list(TRIAL_COLUMNS)
+    assert found["trial"].tolist() == [1, 2]
+    assert found["rate_per_s"].isna().tolist() == [True, False]
+    assert found["chosen"].tolist() == [False, True]
+    assert pd.read_parquet(tmp_path / "out" / BLOCKS)["round"].tolist() == [0]
+
+
+def test_a_study_without_trials_or_with_nothing_to_measure_has_a_table_of_none(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "serving-m", "digest")
+    journal.deliver_nothing(tmp_path / "nothing")
+    journal.write_round(0, *rows(0))
+    journal.deliver(tmp_path / "out")
+    for folder in ("nothing", "out"):
+        found = pd.read_parquet(tmp_path / folder / TRIALS)
+        assert (len(found), list(found.columns)) == (0, list(TRIAL_COLUMNS))
+    assert set(journal.note("delivered")) == {REQUESTS, BLOCKS, TRIALS}
 
 
 def test_other_inputs_start_afresh(tmp_path: Path) -> None:

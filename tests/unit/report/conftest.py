@@ -15,7 +15,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("repository")
     machines = root / "results" / "machines"
     plain = "minilm/original/cpu-eager/fastapi-plain/none"
-    studies = ("serving", "optimization", "caching", "scalability", "breakdown", "cold-start")
+    studies = ("serving", "optimization", "caching", "scalability", "breakdown", "cold-start", "tuning")
     this = Synthetic(models=("minilm", "noop"), studies=studies, rounds=4, requests=30, samples=60, invalid=(plain,))
     write_results(machines, this)
     write_results(machines, Synthetic(machine_id="machine-b", studies=("optimization",), rounds=3, samples=60))

@@ -21,6 +21,7 @@ from inferlab.report import (
     stopping,
     summary,
     throughput,
+    tuning,
     utilization,
 )
 from inferlab.report.page import Page, head, page_html, pages_of
@@ -40,6 +41,7 @@ FIGURES = [
     scalability.load_figures,
     breakdown.breakdown_figures,
     cold_start.cold_start_figures,
+    tuning.tuning_figures,
     comparisons.comparison_figures,
 ]
 
@@ -208,6 +210,53 @@ def test_cold_starts_show_first_answers_what_they_went_to_and_where_there_was_no
         bounds = line[[f"{name}_s", f"{name}_low_s", f"{name}_high_s"]]
         assert with_interval(*bounds, scale).replace(" [", "\n[") in here
     assert cold_start.cold_start_figures(report).html.count("<figure>") == 2
+
+
+def test_tuning_says_what_was_searched_what_the_machine_permits_and_what_it_is_worth(report: Report) -> None:
+    html = tuning.tuning_tables(report).html
+    here, elsewhere = html.split("machine-b", 1)
+    assert "run.studies=[tuning]" in elsewhere
+    assert "run.studies=[tuning]" not in here
+    for text in (
+        "99th percentile of latency is at most 100 ms",
+        "batch limit 1, 4, 8, threads 1, replicas 1; at most 3 trials",
+        "grants the server 1 core, which holds one replica of one thread: only the batch limit could vary here",
+        "permits 3 candidates, so that each was tried once",
+        "The trials decide, and the rounds judge",
+        "the search chose batch limit 4, threads 1, replicas 1 instead of batch limit 8, threads 1, replicas 1",
+        "unsupported: it ran out of memory",
+        "★ chosen",
+        "no Neuron device was found",
+        "original · fastapi · batching · tuned",
+    ):
+        assert text in here
+    lines = report.of_set("tuning", report.sets[0])
+    line = lines[(lines["model"] == "minilm") & lines["tuned"] & (lines["outcome"] == "measured")].iloc[0]
+    ratio = with_interval(*line[["ratio", "ratio_low", "ratio_high"]])
+    assert here.count(f"× {ratio} that of the default") == 1
+
+
+def test_on_more_cores_than_one_the_page_says_how_many_candidates_they_permit(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Report.table
+    changed = table(report, "tuning").assign(cores_granted=8, candidates=40, never_kept=1)
+    monkeypatch.setattr(Report, "table", lambda self, name: changed if name == "tuning" else table(self, name))
+    html = tuning.tuning_tables(report).html
+    assert "This machine grants the server 8 cores, and permits 40 candidates." in html
+    assert "only the batch limit" not in html
+    assert "no rate kept the limit, which count as 0 and have no ratio: 8." in html
+
+
+def test_a_search_that_found_nothing_better_says_so(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Report.table
+    trials = table(report, "trials")
+    changed = trials.assign(chosen=trials["trial"] == 0)
+    monkeypatch.setattr(Report, "table", lambda self, name: changed if name == "trials" else table(self, name))
+    assert "no trial was better than the default, so that tuned is the default" in tuning.tuning_tables(report).html
+    changed = changed.assign(rate_per_s=changed["rate_per_s"] * 0)
+    html = tuning.tuning_tables(report).html
+    assert "no candidate kept the limit at any rate, so that the default stands" in html
 
 
 def test_ten_times_the_load_stands_beside_the_claim(report: Report) -> None:

@@ -14,9 +14,11 @@ from inferlab.errors import ArtifactError, MeasurementError
 from inferlab.load.arrivals import ConstantArrivals
 from inferlab.load.block import Block, ClosedLoad, OpenLoad, Phase
 from inferlab.load.process import LoadProcess
-from inferlab.processes import threads_of
+from inferlab.measure.stopwatch import LOAD, TimedFactory
+from inferlab.processes import process_tree, strayed, threads_of
 from inferlab.records import ServingPath
 from inferlab.serve.cache import bytes_of_answers
+from inferlab.serve.host import Placed
 from inferlab.serve.process import ENTRIES, ServerProcess, stop_servers
 from serve.sessions import CORE, NOOP, DamagedFactory, FakeFactory, ThreadedFactory, payload
 
@@ -83,6 +85,37 @@ def test_a_cache_that_holds_all_answers_gives_each_once_from_the_model() -> None
     assert result.columns["cached"].tolist() == [False] * 3 + [True] * 27
     with pytest.raises(ValueError, match="on the path direct there is no response cache"):
         ServerProcess("direct", FakeFactory(), NOOP, "dynamic", 8, (CORE,), cache_bytes)  # type: ignore[arg-type]
+
+
+OTHER = max(os.sched_getaffinity(0))
+
+
+@pytest.mark.skipif(CORE == OTHER, reason="this process may run on one core only, and each replica needs its own")
+def test_replicas_share_the_requests_each_on_cores_of_its_own(tmp_path: Path) -> None:
+    notes = [tmp_path / "first", tmp_path / "second"]
+    replicas = [
+        Placed(TimedFactory(FakeFactory(delay_s=0.02), note), (core,))
+        for note, core in zip(notes, (CORE, OTHER), strict=True)
+    ]
+    server = ServerProcess("fastapi", FakeFactory(), NOOP, "none", 1, (CORE, OTHER), replicas=replicas)  # type: ignore[arg-type]
+    assert server.replicas == 2
+    with LoadProcess((CORE,)) as load, server:
+        result = load.run(server.requests(PAYLOADS), Block(ClosedLoad(4), 0.0, 10.0, 10.0, max_requests=40))
+        children = [pid for pid in process_tree(server.pid) if pid != server.pid]
+        affinities = {frozenset(os.sched_getaffinity(pid)) for pid in children}
+        assert not strayed(server.pid, server.cores)
+        assert strayed(server.pid, (CORE,)) == [OTHER]
+    assert set(result.columns["status"]) == {"ok"}
+    assert affinities == {frozenset({CORE}), frozenset({OTHER})}
+    runs = [[line for line in note.read_text().splitlines() if not line.startswith(LOAD)] for note in notes]
+    assert all(len(lines) > 5 for lines in runs), "both ran requests, and not their warm-up alone"
+
+
+def test_only_the_own_server_has_replicas() -> None:
+    replicas = [Placed(FakeFactory(), (CORE,))] * 2  # type: ignore[arg-type]
+    for kind in ("direct", "fastapi-plain"):
+        with pytest.raises(ValueError, match=f"2 replicas; on the path {kind} there is one session"):
+            ServerProcess(kind, FakeFactory(), NOOP, "none", 1, (CORE,), replicas=replicas)  # type: ignore[arg-type]
 
 
 def test_an_open_loop_runs_on_http() -> None:

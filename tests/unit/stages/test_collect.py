@@ -86,6 +86,15 @@ def test_a_study_that_is_selected_no_more_stays_while_its_artifacts_do(repositor
     assert (folder / "plans/serving-minilm.json").is_file()
 
 
+def test_trials_go_with_the_measurements_of_their_study(repository: Fill, params: Params) -> None:
+    root = repository(SMALL)
+    trials = "measurements/optimization/minilm/trials.parquet"
+    (root / "results" / trials).write_bytes(b"trials")
+    collect.run(params, root)
+    collect.run(with_run(params, studies=("serving",)), root)
+    assert (folder_of(root) / trials).read_bytes() == b"trials"
+
+
 @pytest.mark.parametrize("gone", ["plans/optimization-minilm.json", "measurements/optimization/minilm/blocks.parquet"])
 def test_of_a_study_that_is_selected_no_more_nothing_stays_that_cannot_be_read(
     repository: Fill, params: Params, gone: str
