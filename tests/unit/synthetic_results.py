@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from inferlab.columns import BLOCK_COLUMNS, REQUEST_COLUMNS, TRIAL_COLUMNS
 from inferlab.files import digest_of
 from inferlab.measure.precision import RoundsRule
 from inferlab.records import (
-    BLOCK_COLUMNS,
-    REQUEST_COLUMNS,
-    TRIAL_COLUMNS,
     ArtifactRecord,
     Configuration,
     CorePlan,

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from inferlab.columns import BLOCK_COLUMNS, REQUEST_COLUMNS
 from inferlab.errors import ArtifactError
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, ArtifactRecord, Configuration, QualityRecord
+from inferlab.records import ArtifactRecord, Configuration, QualityRecord
 
 CONFIGURATION = Configuration(model="m", optimization="original", target="t", path="fastapi", batching="none")
 

@@ -7,18 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from inferlab.columns import BLOCK_COLUMNS, TRIAL_COLUMNS
 from inferlab.errors import ArtifactError, DataError
 from inferlab.files import file_digest
-from inferlab.records import (
-    BLOCK_COLUMNS,
-    TRIAL_COLUMNS,
-    ArtifactRecord,
-    MachineRecord,
-    OptimizationRecord,
-    PlanRecord,
-    QualityRecord,
-    Record,
-)
+from inferlab.records import ArtifactRecord, MachineRecord, OptimizationRecord, PlanRecord, QualityRecord, Record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +43,7 @@ class ResultSet:
     quality: dict[tuple[str, str, str], QualityRecord]
     plans: dict[tuple[str, str], PlanRecord]
     blocks: "pd.DataFrame"
-    """Columns of records.BLOCK_COLUMNS, all studies and models."""
+    """Columns of columns.BLOCK_COLUMNS, all studies and models."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -98,7 +90,7 @@ class ResultSet:
 
     @cached_property
     def trials(self) -> "pd.DataFrame":
-        """Every trial of the studies of tuning, in the order in which they were tried: records.TRIAL_COLUMNS.
+        """Every trial of the studies of tuning, in the order in which they were tried: columns.TRIAL_COLUMNS.
 
         Studies that were measured before there were trials have no file of them.
         """

@@ -11,7 +11,8 @@ from inferlab.analyze.results import ResultSet
 from inferlab.analyze.rows import TUNING, Row, table
 from inferlab.analyze.statistics import NAN, PairedRatio, holm, mean_interval, paired_logs, ratios_of
 from inferlab.analyze.verdicts import alpha_of_step, more_rounds, noise_floor, verdict_of
-from inferlab.records import TRIAL_COLUMNS, Candidate
+from inferlab.columns import TRIAL_COLUMNS
+from inferlab.records import Candidate
 from inferlab.studies.base import RateSearch
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class _Compared(NamedTuple):
 
 
 def trial_table(sets: Sequence[ResultSet]) -> "pd.DataFrame":
-    """One line a trial, with the columns of records.TRIAL_COLUMNS, and what the configuration consists of."""
+    """One line a trial, with the columns of columns.TRIAL_COLUMNS, and what the configuration consists of."""
     import pandas as pd
 
     frames = []

@@ -90,7 +90,7 @@ class HttpRequests:
 class BlockResult:
     """What a block gave: one row a request, warm-up included, in the order of completion.
 
-    `columns` has those of `records.REQUEST_COLUMNS` that the load knows, as float64, int16, bool or str arrays. Times
+    `columns` has those of `columns.REQUEST_COLUMNS` that the load knows, as float64, int16, bool or str arrays. Times
     are in seconds since the block's start; durations that the server did not tell are NaN, its batch size then is 0.
     """
 

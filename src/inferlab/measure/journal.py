@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from inferlab.columns import BLOCK_COLUMNS, REQUEST_COLUMNS, TRIAL_COLUMNS
 from inferlab.files import whole_file
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, TRIAL_COLUMNS
 
 REQUESTS = "requests.parquet"
 BLOCKS = "blocks.parquet"

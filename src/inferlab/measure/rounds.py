@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from inferlab.columns import BLOCK_COLUMNS, REQUEST_COLUMNS
 from inferlab.measure.journal import Journal
 from inferlab.measure.order import shuffled
 from inferlab.measure.settings import Settings
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS
 
 Cell = TypeVar("Cell")
 Measured = tuple[list[pd.DataFrame], list[dict[str, Any]]]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from inferlab.columns import BLOCK_COLUMNS, REQUEST_COLUMNS
 from inferlab.load.block import BlockResult
 from inferlab.measure.observer import Account
 from inferlab.measure.validity import Evidence, Limits, why_invalid
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS
 
 QUANTILES = {"latency_p50_s": 0.5, "latency_p90_s": 0.9, "latency_p95_s": 0.95, "latency_p99_s": 0.99}
 PER_REQUEST = ("cpu_s", "energy_j", "accelerator_energy_j")

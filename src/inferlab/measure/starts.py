@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
+from inferlab.columns import REQUEST_COLUMNS
 from inferlab.load.block import Block, ClosedLoad
 from inferlab.measure.cold_start import Start, Starter
 from inferlab.measure.journal import Journal
 from inferlab.measure.rounds import Measured, measure_rounds, next_round
 from inferlab.measure.rows import block_row, request_rows
 from inferlab.measure.settings import Settings
-from inferlab.records import REQUEST_COLUMNS, PlannedConfiguration
+from inferlab.records import PlannedConfiguration
 
 REQUESTS = 2
 PER_REQUEST = ("cpu_s_per_request", "energy_j_per_request", "accelerator_energy_j_per_request")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from inferlab.columns import REQUEST_COLUMNS
 from inferlab.errors import MeasurementError
 from inferlab.load.arrivals import SteadyArrivals
 from inferlab.load.block import Block, BlockResult, ClosedLoad, OpenLoad
@@ -19,7 +20,7 @@ from inferlab.measure.offers import Offer, Rates, needs_capacity, offers
 from inferlab.measure.rounds import Measured, measure_rounds, next_round
 from inferlab.measure.rows import block_row, request_rows
 from inferlab.measure.settings import Settings
-from inferlab.records import REQUEST_COLUMNS, PlannedConfiguration
+from inferlab.records import PlannedConfiguration
 from inferlab.studies.base import ClosedLoop, Scenario
 
 CAPACITY_BLOCKS = 3

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol
 
+from inferlab.columns import TRIAL_COLUMNS
 from inferlab.errors import MeasurementError
 from inferlab.measure.candidates import Space, propose
 from inferlab.measure.host import Host
@@ -17,7 +18,7 @@ from inferlab.measure.journal import Journal
 from inferlab.measure.observer import Sources
 from inferlab.measure.settings import Settings
 from inferlab.measure.study import Runner, measure_study, warm_up
-from inferlab.records import TRIAL_COLUMNS, Candidate, PlannedConfiguration
+from inferlab.records import Candidate, PlannedConfiguration
 from inferlab.studies.base import RateSearch
 
 CANDIDATE = tuple(Candidate.model_fields)

@@ -101,6 +101,7 @@ def _code() -> dict[str, str]:
     folders = [package / name for name in ("load", "measure", "models", "serve", "targets")]
     files = [
         package / "child.py",
+        package / "columns.py",
         package / "data" / "base.py",
         package / "files.py",
         package / "processes.py",

@@ -66,7 +66,7 @@ class ProcessStart(Frozen):
 
     The first request counts as due when the process starts, whatever the server does, so that its latency is the time
     from there to the first answer; the second is marked like warm-up. COLUMNS are what the blocks have beside
-    records.BLOCK_COLUMNS, in seconds: `ready_s` since the process's start, the others durations.
+    columns.BLOCK_COLUMNS, in seconds: `ready_s` since the process's start, the others durations.
     """
 
     COLUMNS: ClassVar[tuple[str, ...]] = (

@@ -3,12 +3,12 @@ import math
 import numpy as np
 import pytest
 
+from inferlab.columns import REQUEST_COLUMNS
 from inferlab.load.arrivals import ConstantArrivals
 from inferlab.load.block import Block, ClosedLoad, OpenLoad
 from inferlab.load.loops import Offered, Reply, Row
 from inferlab.load.summary import summarize
 from inferlab.load.timings import UNTOLD, ServerTimings
-from inferlab.records import REQUEST_COLUMNS
 
 START_S = 1000.0
 TOLD = ServerTimings(0.001, 0.002, 0.003, 0.004, 0.005, 6)

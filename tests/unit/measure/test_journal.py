@@ -3,8 +3,8 @@ from typing import Any
 
 import pandas as pd
 
+from inferlab.columns import TRIAL_COLUMNS
 from inferlab.measure.journal import BLOCKS, REQUESTS, TRIALS, Journal
-from inferlab.records import TRIAL_COLUMNS
 
 
 def rows(number: int) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from fakes import settings
 
+from inferlab.columns import BLOCK_COLUMNS, REQUEST_COLUMNS
 from inferlab.measure.journal import BLOCKS, Journal
 from inferlab.measure.precision import RoundsRule, rule_of, widest
 from inferlab.measure.rounds import Measured, measure_rounds, next_round
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS
 
 CELLS = ["a", "b", "c"]
 RULE = {"rounds": 3, "precision": 0.05, "max_rounds": 12}

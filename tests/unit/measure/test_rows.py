@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from fakes import LIMITS, ScriptedHost, serving
 
+from inferlab.columns import BLOCK_COLUMNS, REQUEST_COLUMNS
 from inferlab.load.arrivals import ConstantArrivals
 from inferlab.load.block import Block, ClosedLoad, OpenLoad
 from inferlab.measure.observer import Account
 from inferlab.measure.rows import block_row, request_rows
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS
 
 KEY = {
     "study": "s",

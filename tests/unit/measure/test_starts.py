@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from fakes import ScriptedHost, planned, settings
 
+from inferlab.columns import BLOCK_COLUMNS, REQUEST_COLUMNS
 from inferlab.load.block import Block, ClosedLoad
 from inferlab.measure.cold_start import Start, since_start
 from inferlab.measure.journal import BLOCKS, REQUESTS, Journal
 from inferlab.measure.observer import Account
 from inferlab.measure.starts import measure_starts
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, PlannedConfiguration
+from inferlab.records import PlannedConfiguration
 from inferlab.studies.base import ProcessStart
 
 PLANNED = [planned("direct"), planned("direct", twin=True), planned("fastapi")]

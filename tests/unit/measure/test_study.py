@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 from fakes import ScriptedHost, planned, serving, settings
 
+from inferlab.columns import BLOCK_COLUMNS, REQUEST_COLUMNS
 from inferlab.load.arrivals import PoissonArrivals
 from inferlab.load.block import ClosedLoad, OpenLoad
 from inferlab.measure.journal import BLOCKS, REQUESTS, Journal
 from inferlab.measure.study import measure_study
 from inferlab.measure.telemetry.cpu import MachineCpu
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, PayloadMix, PlannedConfiguration
+from inferlab.records import PayloadMix, PlannedConfiguration
 from inferlab.studies.base import ClosedLoop, LoadLevel, OpenLoop, RateSearch, Scenario
 
 SCENARIOS = {

@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 from fakes import ScriptedHost, planned, settings
 
+from inferlab.columns import TRIAL_COLUMNS
 from inferlab.errors import MeasurementError
 from inferlab.load.block import Block, ClosedLoad
 from inferlab.measure.candidates import Space
 from inferlab.measure.journal import BLOCKS, REQUESTS, TRIALS, Journal
 from inferlab.measure.telemetry.cpu import MachineCpu
 from inferlab.measure.tuning import measure_tuning, trials_left
-from inferlab.records import TRIAL_COLUMNS, Candidate, PlannedConfiguration, SearchSpace
+from inferlab.records import Candidate, PlannedConfiguration, SearchSpace
 from inferlab.studies.base import RateSearch
 
 SEARCH = ("search", RateSearch(kind="search", p99_limit_s=0.05, steps=4))
