@@ -16,7 +16,7 @@ import numpy as np
 from inferlab.data.checks import duplicate_mask
 from inferlab.data.fashion_mnist import EMBEDDED, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from inferlab.data.idx import read_idx, write_idx
-from inferlab.records import file_digest
+from inferlab.files import file_digest
 
 IMAGES_PER_CLASS = 1200
 SEED = 2017

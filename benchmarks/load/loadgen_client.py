@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
+import os
 import queue
 import re
+import socket
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -15,6 +17,8 @@ from urllib.parse import urlsplit
 import mlperf_loadgen as lg
 
 CONNECTIONS = 32
+OK = b"HTTP/1.1 200 "
+FRAMED = re.compile(rb"HTTP/1.1 200 .*?\r\ncontent-length: (\d+)\r\n(?:.*?\r\n)?\r\n", re.DOTALL | re.IGNORECASE)
 SUMMARY = {
     "SingleStream": {
         "p50_ns": r"50\.00 percentile latency \(ns\)\s*: (\d+)",
@@ -28,7 +32,10 @@ SUMMARY = {
 
 
 class Sender:
-    """Threads with a connection each, which take queries from a queue."""
+    """Threads with a connection each, which take queries from a queue.
+
+    They speak just as much HTTP/1.1 as the servers here need: what a whole client takes per request is not LoadGen's.
+    """
 
     def __init__(self, url: str, count: int) -> None:
         self._parts = urlsplit(url)
@@ -50,12 +57,25 @@ class Sender:
             thread.join()
 
     def _work(self) -> None:
-        connection = http.client.HTTPConnection(self._parts.hostname or "", self._parts.port)
-        while (query := self._queries.get()) is not None:
-            connection.request("GET", self._parts.path)
-            connection.getresponse().read()
-            lg.QuerySamplesComplete([lg.QuerySampleResponse(query, 0, 0)])
-        connection.close()
+        host, port = self._parts.hostname or "", self._parts.port or 80
+        message = f"GET {self._parts.path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+        with socket.create_connection((host, port)) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while (query := self._queries.get()) is not None:
+                connection.sendall(message)
+                _read_answer(connection)
+                lg.QuerySamplesComplete([lg.QuerySampleResponse(query, 0, 0)])
+
+
+def _read_answer(connection: socket.socket) -> None:
+    """Read one whole answer with a Content-Length. Ends the program where there is none: LoadGen would wait for it."""
+    answer = b""
+    while not (framed := FRAMED.match(answer)) or len(answer) < framed.end() + int(framed[1]):
+        received = connection.recv(65536)
+        answer += received
+        if not received or not OK.startswith(answer[: len(OK)]):
+            print(f"the server answered {answer[:200]!r}", file=sys.stderr)
+            os._exit(1)
 
 
 def main() -> None:

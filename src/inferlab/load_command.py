@@ -14,18 +14,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from inferlab.files import whole_file
 from inferlab.load.block import Block, BlockResult, ClosedLoad, HttpRequests, Phase
 from inferlab.load.ceiling import measure_ceiling
 from inferlab.load.figures import figures
 from inferlab.load.process import LoadProcess
-from inferlab.load_options import LoadOptions, block_of, check_requests_out, cores_of
+from inferlab.load_options import LoadOptions, allowed_cores, block_of, check_requests_out
 from inferlab.load_requests import requests_of
 from inferlab.load_text import as_text
 from inferlab.measure.telemetry.cpu import machine_cpu
 from inferlab.measure.telemetry.throttling import Throttling
 from inferlab.measure.validity import Evidence, Limits, why_invalid
 from inferlab.progress import progress
-from inferlab.records import whole_file
 
 LIMITS = Limits(
     schedule_lag_p99_s=0.005,
@@ -48,7 +48,7 @@ def run(options: LoadOptions, *, as_json: bool) -> int:
     """
     requests = requests_of(options.url, options.headers, options.bodies)
     block = block_of(options)
-    cores = cores_of(options.core)
+    cores = allowed_cores(options.core)
     check_requests_out(options.requests_out)
     with LoadProcess(cores) as client:
         ceiling_per_s = (

@@ -94,7 +94,7 @@ def block_of(options: LoadOptions) -> Block:
     return Block(OpenLoad(arrivals), warmup_s, block_s, options.timeout, None, options.seed, None, stop, find_warmup)
 
 
-def cores_of(core: int | None) -> tuple[int, ...]:
+def allowed_cores(core: int | None) -> tuple[int, ...]:
     """The cores of the client: the one that was asked for, or all that this process may use. Raises UserError."""
     allowed = sorted(os.sched_getaffinity(0))
     if core is not None and core not in allowed:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from inferlab.records import Accelerator, CorePlan, MachineRecord, digest_of
+from inferlab.files import digest_of
+from inferlab.records import Accelerator, CorePlan, MachineRecord
 
 CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
 

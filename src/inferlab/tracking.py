@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from inferlab.errors import UserError
+from inferlab.files import digest_of
 from inferlab.progress import progress
-from inferlab.records import digest_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from inferlab.files import digest_of
 from inferlab.measure.precision import RoundsRule
 from inferlab.records import (
     BLOCK_COLUMNS,
@@ -27,7 +28,6 @@ from inferlab.records import (
     QualityRecord,
     SearchSpace,
     StepRecord,
-    digest_of,
 )
 from inferlab.studies.base import STUDIES, ProcessStart
 

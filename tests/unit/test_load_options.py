@@ -10,7 +10,7 @@ from inferlab.load.block import Block, ClosedLoad, OpenLoad
 from inferlab.load.ramp import RampArrivals
 from inferlab.load.stopping import StopRule
 from inferlab.load.trace import TraceArrivals
-from inferlab.load_options import LoadOptions, block_of, check_requests_out, cores_of
+from inferlab.load_options import LoadOptions, allowed_cores, block_of, check_requests_out
 
 
 def block(**options: Any) -> Block:
@@ -98,10 +98,10 @@ def test_an_error_names_the_option_its_value_and_what_is_allowed(options: dict[s
 
 def test_the_client_gets_a_core_that_there_is() -> None:
     allowed = sorted(os.sched_getaffinity(0))
-    assert cores_of(None) == tuple(allowed)
-    assert cores_of(allowed[-1]) == (allowed[-1],)
+    assert allowed_cores(None) == tuple(allowed)
+    assert allowed_cores(allowed[-1]) == (allowed[-1],)
     with pytest.raises(UserError, match="--core is 9999; allowed here"):
-        cores_of(9999)
+        allowed_cores(9999)
 
 
 def test_records_go_to_a_parquet_file_in_a_folder_that_exists(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from synthetic_results import SCENARIOS, Synthetic, machine_record, write_result
 from inferlab import tracking
 from inferlab.analyze.results import ResultSet
 from inferlab.errors import UserError
-from inferlab.records import OptimizationRecord, digests_of_folder
+from inferlab.files import digests_of_folder
+from inferlab.records import OptimizationRecord
 
 pytestmark = [
     # MLflow and what it imports use what their own dependencies deprecate

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from inferlab.errors import ArtifactError, DataError
+from inferlab.files import file_digest
 from inferlab.records import (
     BLOCK_COLUMNS,
     TRIAL_COLUMNS,
@@ -17,7 +18,6 @@ from inferlab.records import (
     PlanRecord,
     QualityRecord,
     Record,
-    file_digest,
 )
 
 if TYPE_CHECKING:

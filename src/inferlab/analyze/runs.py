@@ -15,7 +15,8 @@ from inferlab.analyze.rows import rows_of
 from inferlab.analyze.throughput import throughput_table
 from inferlab.analyze.tuning import tuning_table
 from inferlab.analyze.utilization import utilization_table
-from inferlab.records import ArtifactRecord, OptimizationRecord, QualityRecord, digest_of
+from inferlab.files import digest_of
+from inferlab.records import ArtifactRecord, OptimizationRecord, QualityRecord
 
 IDENTITY = (
     "study",

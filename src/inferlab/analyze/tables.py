@@ -25,7 +25,7 @@ from inferlab.analyze.tenfold import tenfold_table
 from inferlab.analyze.throughput import throughput_table
 from inferlab.analyze.tuning import trial_table, tuning_table
 from inferlab.analyze.utilization import absent_table, utilization_table
-from inferlab.records import file_digest, whole_file
+from inferlab.files import file_digest, whole_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from inferlab.errors import DataError, ParamsError
-from inferlab.records import Frozen, whole_file
+from inferlab.files import whole_file
+from inferlab.records import Frozen
 from inferlab.registry import Registry
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from inferlab.data.base import DATASETS, DatasetOptions, Samples, Splits
 from inferlab.data.checks import balanced_choice, class_shares, duplicate_mask, require_shares
 from inferlab.data.idx import read_idx
 from inferlab.errors import DataError, ParamsError
-from inferlab.records import file_digest
+from inferlab.files import file_digest
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from inferlab.data.base import DATASETS, DatasetOptions, Samples, Splits
 from inferlab.data.checks import class_shares, require_shares
 from inferlab.errors import DataError
+from inferlab.files import file_digest
 from inferlab.packages import package_file
-from inferlab.records import file_digest
 
 if TYPE_CHECKING:
     from pathlib import Path

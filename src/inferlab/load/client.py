@@ -80,14 +80,9 @@ def _http1(pool: Pool, requests: Sequence[bytes], pick: Pick) -> Send:
             return Reply(answer.first_byte_s, "timeout", error="no answer in time")
         except (OSError, HttpParserError) as error:
             return Reply(answer.first_byte_s, "error", error=f"{type(error).__name__}: {error}")
-        status = answer.http_status
-        if 200 <= status < 300:
-            timings = answer.headers.get(b"server-timing")
-            cached = answer.headers.get(b"cache-status", b"").endswith(HIT.encode())
-            told = None if timings is None else timings.decode("latin-1")
-            return Reply(answer.first_byte_s, "ok", status, told, cached=cached)
-        text = f"HTTP {status}: {answer.body[:ERROR_TEXT_LENGTH].decode(errors='replace')}"
-        return Reply(answer.first_byte_s, _status_of(status), status, error=text)
+        cached = answer.headers.get(b"cache-status", b"").endswith(HIT.encode())
+        timings = answer.headers.get(b"server-timing")
+        return _reply(answer.first_byte_s, answer.http_status, answer.body, timings, cached)
 
     return send
 
@@ -111,13 +106,16 @@ class _Sender:
             return Reply(first_byte_s, "timeout", error="no answer in time")
         except (aiohttp.ClientError, OSError) as error:
             return Reply(first_byte_s, "error", error=f"{type(error).__name__}: {error}")
-        http_status = response.status
-        if 200 <= http_status < 300:
-            headers = response.headers
-            cached = CACHE_STATUS in headers and headers[CACHE_STATUS].endswith(HIT)
-            return Reply(first_byte_s, "ok", http_status, headers.get(SERVER_TIMING), cached=cached)
-        text = f"HTTP {http_status}: {answer[:ERROR_TEXT_LENGTH].decode(errors='replace')}"
-        return Reply(first_byte_s, _status_of(http_status), http_status, error=text)
+        headers = response.headers
+        cached = CACHE_STATUS in headers and headers[CACHE_STATUS].endswith(HIT)
+        return _reply(first_byte_s, response.status, answer, headers.get(SERVER_TIMING), cached)
+
+
+def _reply(first_byte_s: float, http_status: int, body: bytes | bytearray, timings: object, cached: bool) -> Reply:
+    if 200 <= http_status < 300:
+        return Reply(first_byte_s, "ok", http_status, timings, cached=cached)
+    text = f"HTTP {http_status}: {body[:ERROR_TEXT_LENGTH].decode(errors='replace')}"
+    return Reply(first_byte_s, _status_of(http_status), http_status, error=text)
 
 
 def _status_of(http_status: int) -> str:
@@ -127,6 +125,8 @@ def _status_of(http_status: int) -> str:
 
 
 def _read_timings(header: object) -> ServerTimings:
+    if isinstance(header, bytes):
+        header = header.decode("latin-1")
     return parse_server_timing(header) if isinstance(header, str) else UNTOLD
 
 

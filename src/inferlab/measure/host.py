@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from inferlab.errors import ArtifactError, MeasurementError
+from inferlab.files import digest_of
 from inferlab.load.process import LoadProcess
 from inferlab.measure.payloads import together
 from inferlab.measure.stopwatch import TimedFactory
 from inferlab.processes import strayed
-from inferlab.records import ArtifactRecord, Candidate, PlannedConfiguration, digest_of
+from inferlab.records import ArtifactRecord, Candidate, PlannedConfiguration
 from inferlab.serve.cache import bytes_of_answers
 from inferlab.serve.host import Placed
 from inferlab.serve.process import ServerProcess, stop_servers

@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, TRIAL_COLUMNS, whole_file
+from inferlab.files import whole_file
+from inferlab.records import BLOCK_COLUMNS, REQUEST_COLUMNS, TRIAL_COLUMNS
 
 REQUESTS = "requests.parquet"
 BLOCKS = "blocks.parquet"

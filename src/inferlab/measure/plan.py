@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from inferlab.errors import UserError
-from inferlab.records import ArtifactRecord, Configuration, PlannedConfiguration, PlannedScenario, PlanRecord, digest_of
+from inferlab.files import digest_of
+from inferlab.records import ArtifactRecord, Configuration, PlannedConfiguration, PlannedScenario, PlanRecord
 from inferlab.studies.base import Scenario, Study
 
 

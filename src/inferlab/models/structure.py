@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferlab.errors import ArtifactError
-from inferlab.records import whole_file
+from inferlab.files import whole_file
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, PositiveInt
 
 from inferlab.errors import Unsupported
+from inferlab.files import whole_file
 from inferlab.optimize.base import STEPS, Context, Step
-from inferlab.records import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

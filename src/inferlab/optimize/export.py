@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from inferlab.records import whole_file
+from inferlab.files import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path

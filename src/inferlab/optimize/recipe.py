@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from inferlab.data.base import Samples
 from inferlab.errors import Unsupported
+from inferlab.files import check_digests, digests_of_folder
 from inferlab.models.structure import load_module, save_module
 from inferlab.optimize.base import Context, Step
 from inferlab.optimize.export import PROGRAM_FILE, export_program
 from inferlab.optimize.macs import macs_per_item, parameter_count, zero_share
-from inferlab.records import OptimizationRecord, Precision, PreparedRecord, StepRecord, check_digests, digests_of_folder
+from inferlab.records import OptimizationRecord, Precision, PreparedRecord, StepRecord
 from inferlab.train.memory import reuse_freed_memory
 from inferlab.train.threads import use_physical_cores
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from inferlab.errors import ArtifactError, InferlabError, MeasurementError, UnknownNameError
-from inferlab.records import whole_file
+from inferlab.files import whole_file
 from inferlab.report.page import Page, page_html, pages_of
 
 TIMEOUT_S = 300

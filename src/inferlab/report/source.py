@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferlab.errors import ArtifactError
-from inferlab.records import file_digest
+from inferlab.files import file_digest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,18 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inferlab.errors import InferlabError
+from inferlab.files import digest_of, digests_of_folder, file_digest, whole_file
 from inferlab.params import Params
-from inferlab.records import (
-    BLOCK_COLUMNS,
-    ArtifactRecord,
-    MachineRecord,
-    PlannedConfiguration,
-    PlanRecord,
-    digest_of,
-    digests_of_folder,
-    file_digest,
-    whole_file,
-)
+from inferlab.records import BLOCK_COLUMNS, ArtifactRecord, MachineRecord, PlannedConfiguration, PlanRecord
 from inferlab.tracking import sync_runs
 
 

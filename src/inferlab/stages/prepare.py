@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inferlab.data.base import Samples, Splits
+from inferlab.files import digests_of_folder
 from inferlab.models.structure import save_module
-from inferlab.records import PreparedRecord, digests_of_folder
+from inferlab.records import PreparedRecord
 from inferlab.train.memory import reuse_freed_memory
 from inferlab.train.threads import use_physical_cores
 

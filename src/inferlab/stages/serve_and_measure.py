@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import inferlab
+from inferlab.files import digest_of, file_digest
 from inferlab.load.process import LoadProcess
 from inferlab.measure.candidates import Space
 from inferlab.measure.cold_start import starting
@@ -18,7 +19,7 @@ from inferlab.measure.study import measure_study
 from inferlab.measure.tuning import measure_tuning, trials_left
 from inferlab.params import Params
 from inferlab.progress import progress
-from inferlab.records import MachineRecord, PlannedConfiguration, PlanRecord, PreparedRecord, digest_of, file_digest
+from inferlab.records import MachineRecord, PlannedConfiguration, PlanRecord, PreparedRecord
 from inferlab.studies.base import RateSearch, are_starts, scenarios_of
 from inferlab.targets.base import TARGETS
 
@@ -100,6 +101,7 @@ def _code() -> dict[str, str]:
     folders = [package / name for name in ("load", "measure", "models", "serve", "targets")]
     files = [
         package / "child.py",
+        package / "files.py",
         package / "processes.py",
         package / "records.py",
         package / "studies" / "base.py",

@@ -13,8 +13,9 @@ from typing import Any
 
 from inferlab.child import TERMINATE_GRACE_S, Child
 from inferlab.errors import Unsupported
+from inferlab.files import digests_of_folder
 from inferlab.models.base import Model
-from inferlab.records import ArtifactRecord, OptimizationRecord, digests_of_folder
+from inferlab.records import ArtifactRecord, OptimizationRecord
 from inferlab.targets.base import TARGETS, Target
 from inferlab.targets.operators import engagement_of
 from inferlab.targets.source import Source

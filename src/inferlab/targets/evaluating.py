@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from inferlab.child import HANDSHAKE_TIMEOUT_S, TERMINATE_GRACE_S, Child, keep_freed_memory
 from inferlab.errors import DataError
+from inferlab.files import digest_of, whole_file
 from inferlab.models.base import Model
 from inferlab.progress import progress
-from inferlab.records import ArtifactRecord, QualityRecord, digest_of, whole_file
+from inferlab.records import ArtifactRecord, QualityRecord
 from inferlab.targets.base import TARGETS, Session, Target
 from inferlab.targets.compiling import MANIFEST
 from inferlab.targets.loading import SessionFactory

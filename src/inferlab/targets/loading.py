@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inferlab.errors import ArtifactError
+from inferlab.files import check_digests
 from inferlab.models.base import Model
-from inferlab.records import ArtifactRecord, check_digests
+from inferlab.records import ArtifactRecord
 from inferlab.targets.base import TARGETS, Session, Target
 from inferlab.targets.batching import sizes_up_to
 from inferlab.targets.compiling import MANIFEST

@@ -11,7 +11,7 @@ from synthetic_results import Synthetic, machine_record, write_results
 
 from inferlab.analyze.results import load_results, pooled_requests, usable_blocks
 from inferlab.errors import ArtifactError, DataError
-from inferlab.records import digests_of_folder
+from inferlab.files import digests_of_folder
 
 SMALL = {"studies": ("optimization",), "rounds": 2, "requests": 8, "samples": 40}
 

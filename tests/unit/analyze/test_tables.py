@@ -8,7 +8,7 @@ import pytest
 from synthetic_results import STUDY_SCENARIOS, Synthetic, write_results
 
 from inferlab.analyze.tables import write_tables
-from inferlab.records import check_digests
+from inferlab.files import check_digests
 
 SMALL = {"studies": ("optimization",), "rounds": 3, "requests": 30, "samples": 40}
 

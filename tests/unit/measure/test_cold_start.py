@@ -9,11 +9,12 @@ from fakes import ScriptedHost
 from serve.sessions import CORE, NOOP, DamagedFactory, FakeFactory, payload
 
 from inferlab.errors import ArtifactError
+from inferlab.files import digest_of
 from inferlab.load.block import Block, ClosedLoad
 from inferlab.load.process import LoadProcess
 from inferlab.measure import host
 from inferlab.measure.cold_start import since_start, starting
-from inferlab.records import ArtifactRecord, Batching, Configuration, PlannedConfiguration, ServingPath, digest_of
+from inferlab.records import ArtifactRecord, Batching, Configuration, PlannedConfiguration, ServingPath
 
 OTHER = max(os.sched_getaffinity(0))
 BLOCK = Block(ClosedLoad(1), 0.0, 20.0, 10.0, max_requests=2)

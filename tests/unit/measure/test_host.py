@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from inferlab.errors import ArtifactError, MeasurementError
+from inferlab.files import digest_of
 from inferlab.load.block import Block, ClosedLoad
 from inferlab.load.process import LoadProcess
 from inferlab.measure import host
 from inferlab.measure.host import serve_all, server_of
 from inferlab.models.noop import Noop
 from inferlab.processes import threads_of
-from inferlab.records import ArtifactRecord, Candidate, Configuration, PlannedConfiguration, digest_of
+from inferlab.records import ArtifactRecord, Candidate, Configuration, PlannedConfiguration
 
 CORE, OTHER = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 NOOP = Noop(name="noop", family="noop")

@@ -5,9 +5,10 @@ import torch
 from train.tiny import TinyModel, halves, tiny_model
 
 from inferlab.data.base import Samples
+from inferlab.files import digests_of_folder
 from inferlab.models.structure import save_module
 from inferlab.optimize.base import Context
-from inferlab.records import PreparedRecord, digests_of_folder
+from inferlab.records import PreparedRecord
 from inferlab.train.fit import fit
 
 

@@ -4,10 +4,11 @@ import pytest
 from train.tiny import TinyModel, halves
 
 from inferlab.errors import ArtifactError, Unsupported
+from inferlab.files import check_digests
 from inferlab.models.structure import load_module
 from inferlab.optimize.base import STEPS, Context, Step
 from inferlab.optimize.recipe import optimize
-from inferlab.records import OptimizationRecord, check_digests
+from inferlab.records import OptimizationRecord
 from inferlab.train.accuracy import accuracy
 
 ROWS = {

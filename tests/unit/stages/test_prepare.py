@@ -7,9 +7,10 @@ from train.tiny import TinyModel, tiny_model
 
 from inferlab.data.base import Samples
 from inferlab.errors import DataError
+from inferlab.files import check_digests
 from inferlab.models.base import MODELS, Model
 from inferlab.models.structure import load_module
-from inferlab.records import PreparedRecord, check_digests
+from inferlab.records import PreparedRecord
 from inferlab.stages import prepare
 from inferlab.train.accuracy import accuracy
 

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 import pytest
 
 from inferlab.errors import ArtifactError, UnknownNameError, Unsupported
+from inferlab.files import check_digests
 from inferlab.models.base import Model
-from inferlab.records import ArtifactRecord, check_digests
+from inferlab.records import ArtifactRecord
 from inferlab.targets.base import TARGETS, Availability, Built, Target
 from inferlab.targets.compiling import compile_apart, compile_artifact
 from inferlab.targets.operators import OperatorEvidence

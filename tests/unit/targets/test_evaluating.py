@@ -10,8 +10,9 @@ from statsmodels.stats.proportion import proportion_confint
 from inferlab.child import Child
 from inferlab.data.base import Samples
 from inferlab.errors import ArtifactError, DataError
+from inferlab.files import digest_of
 from inferlab.models.base import Model
-from inferlab.records import QualityRecord, digest_of
+from inferlab.records import QualityRecord
 from inferlab.targets.evaluating import BATCHES_AT_A_TIME, Evaluator
 from targets.conftest import Compile
 from targets.tiny import Unlabelled, write_prepared
