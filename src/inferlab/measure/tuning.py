@@ -79,19 +79,29 @@ def _search(
 
     while len(tried := own()) < trials:
         found = {_candidate(trial): trial["rate_per_s"] for trial in tried}
-        candidate = propose(space, found, seed)
+        candidate = propose(space, found, seed) or _disturbed(tried)
         if candidate is None:
             break
         journal.write_trials([*journal.trials(), attempt(candidate, len(tried))])
         advance(1)
     rates = [-1.0 if trial["rate_per_s"] is None else trial["rate_per_s"] for trial in tried]
-    best = _candidate(tried[rates.index(max(rates))])
+    best = tried[rates.index(max(rates))]
     rows = journal.trials()
     for trial in rows:
         if trial["configuration"] == name:
-            trial["chosen"] = _candidate(trial) == best
+            trial["chosen"] = trial["trial"] == best["trial"]
     journal.write_trials(rows)
-    return best
+    return _candidate(best)
+
+
+def _disturbed(tried: Sequence[Mapping[str, Any]]) -> Candidate | None:
+    """The candidate that was tried longest ago of those whose last trial was invalid: it may have a value yet."""
+    last: dict[Candidate, str] = {}
+    for trial in tried:
+        candidate = _candidate(trial)
+        last.pop(candidate, None)
+        last[candidate] = trial["outcome"]
+    return next((candidate for candidate, outcome in last.items() if outcome == "invalid"), None)
 
 
 def _candidate(trial: Mapping[str, Any]) -> Candidate:

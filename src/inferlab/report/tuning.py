@@ -75,7 +75,7 @@ def _searched(lines: "pd.DataFrame") -> list[str]:
     if cores == 1:
         room += ", which holds one replica of one thread: only the batch limit could vary here"
     most = int(line["trials_asked"])
-    enough = f"{candidates} candidates" + (", so that each was tried once" if candidates <= most else "")
+    enough = f"{candidates} candidates" + (", so that each was tried" if candidates <= most else "")
     return [
         f"Searched for: the highest rate whose 99th percentile of latency is at most "
         f"{MS * line['p99_limit_s']:g} ms. Asked for: {asked}; at most {most} trials. Each replica has as many "
@@ -209,7 +209,8 @@ def _trials(trials: "pd.DataFrame", lines: "pd.DataFrame", identifier: str) -> s
     steps = lines["steps"].iloc[0]
     notes = [
         f"A trial starts a server of its own, finds its capacity and searches once, as in a round, in {steps:.0f} "
-        "blocks; the first is the default, the others are those that Optuna's sampler (TPE) proposed, each once. One "
-        "search is noisy: that a trial found more than another is no verdict.",
+        "blocks; the first is the default, the others are those that Optuna's sampler (TPE) proposed, each once; "
+        "where trials were left, one that had been disturbed was tried again. One search is noisy: that a trial found "
+        "more than another is no verdict.",
     ]
     return render(identifier, cells, columns, "trial", notes)

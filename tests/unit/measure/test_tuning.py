@@ -219,9 +219,24 @@ def test_a_trial_whose_search_does_not_end_is_invalid_and_says_why(tmp_path: Pat
     servers = Servers(by_limit)
     best = Candidate(batch_limit=4, threads=1, replicas=1)
     servers.lags_s[best] = [0.0] * 5 + [0.0, 0.05, 0.05]
-    run(tmp_path, servers)
+    run(tmp_path, servers, trials=4)
     trials = delivered(tmp_path, TRIALS).set_index("batch_limit")
     assert trials.loc[4, "outcome"] == "invalid"
     assert "client was late" in trials.loc[4, "reason"]
     assert pd.isna(trials.loc[4, "rate_per_s"])
     assert trials["chosen"].to_dict() == {1: False, 2: False, 4: False, 8: True}
+
+
+def test_what_was_disturbed_is_tried_again_where_trials_are_left_after_all_others(tmp_path: Path) -> None:
+    servers = Servers(by_limit)
+    best = Candidate(batch_limit=4, threads=1, replicas=1)
+    servers.lags_s[best] = [0.0] * 5 + [0.0, 0.05, 0.05]  # once: the list is used up
+    run(tmp_path, servers, trials=6)
+    assert servers.trials[-1] == best
+    assert len(servers.trials) == 5
+    trials = delivered(tmp_path, TRIALS)
+    own = trials[trials["batch_limit"] == 4]
+    assert own["outcome"].tolist() == ["invalid", "measured"]
+    assert own["chosen"].tolist() == [False, True]
+    assert trials["chosen"].sum() == 1
+    assert servers.rounds == [{TUNED: best}]

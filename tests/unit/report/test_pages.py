@@ -221,7 +221,7 @@ def test_tuning_says_what_was_searched_what_the_machine_permits_and_what_it_is_w
         "99th percentile of latency is at most 100 ms",
         "batch limit 1, 4, 8, threads 1, replicas 1; at most 3 trials",
         "grants the server 1 core, which holds one replica of one thread: only the batch limit could vary here",
-        "permits 3 candidates, so that each was tried once",
+        "permits 3 candidates, so that each was tried",
         "The trials decide, and the rounds judge",
         "the search chose batch limit 4, threads 1, replicas 1 instead of batch limit 8, threads 1, replicas 1",
         "unsupported: it ran out of memory",
