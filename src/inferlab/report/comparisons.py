@@ -183,10 +183,11 @@ def _forest(frame: "pd.DataFrame", title: str, against: str, report: Report) -> 
             axis.errorbar(
                 line["ratio"], order.index(line["label"]), xerr=spread, fmt="o", color=colour, markersize=5, capsize=2.5
             )
-        first = panel.iloc[0]
-        unit = f"ratio of {metric_label(first['metric'])} to {against} (log scale)"
-        axis.set(xscale="log", xlabel=unit, title=scenario_label(str(first["scenario"])))
+        axis.set(xscale="log", title=scenario_label(str(panel["scenario"].iloc[0])))
         _ratio_ticks(axis, panel)
+    # Once for all panels: below each, two of them would meet.
+    unit = f"ratio of {metric_label(shown['metric'].iloc[0])} to {against} (log scale)"
+    figure.supxlabel(unit, fontsize=axes[0][0].xaxis.label.get_size())
     axes[0][0].set_yticks(range(len(order)), order)
     axes[0][0].set_ylim(len(order) - 0.5, -0.5)
     caption = (
