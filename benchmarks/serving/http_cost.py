@@ -1,7 +1,7 @@
 """What HTTP costs on top of the batcher in process: paths `direct` and `fastapi`, interleaved, on one core.
 
-The client is that of `inferlab load`, since what a client takes per request is not the server's cost: the aiohttp
-client of the studies takes 0.4 ms more where a model of 6 ms has emptied the caches that both share.
+The client is that of `inferlab load`, since what a client takes per request is not the server's cost: with the aiohttp
+client of the studies one caller's p50 was 0.4 ms longer, on two cores of an AMD EPYC and a model of 6 ms.
 
 Run it where `dvc repro` has run: it needs build/artifacts and build/prepared of the model.
 """
