@@ -9,6 +9,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # pip compiles on one core, this on all; it passes over what is compiled. Packages' own tests are a fifth of all. A
 # package's template may be no Python, which is no error here.
 COMPILE = $(BIN)/python -W ignore -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
+# Tests mostly wait for processes that they start. A file's tests stay together, and the longest files begin first.
+BESIDE = --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # No package that the pipeline uses may report usage to its makers.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -43,7 +45,7 @@ repro: setup ## measure everything that params.yaml selects and render reports/ 
 	$(BIN)/dvc repro
 
 test: $(DEV_READY) ## pass the tests, one small run of the whole pipeline among them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(BESIDE)
 
 lint: $(DEV_READY) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ import yaml
 
 pytestmark = pytest.mark.timeout(600)
 
-ROUNDS = 6
+ROUNDS = 14
 DRIVER = """
 import sys
 from inferlab.cli import main
@@ -83,33 +83,41 @@ def survivors(pids: list[int]) -> list[int]:
     return alive
 
 
-@pytest.mark.parametrize("victim", ["stage by Ctrl-C", "stage by kill -9", "a server", "the load client"])
-def test_a_killed_run_leaves_no_process_and_loses_no_round(ready: Path, victim: str) -> None:
-    shutil.rmtree(ready / ".inferlab" / "journal", ignore_errors=True)
-    process = start(ready)
-    wait_for_rounds(ready, process, 2)
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) == 9, "five configurations, the twin, two replicas behind HTTP, the load client"
-    pids = [child.pid for child in children]
+def kill(victim: str, process: "subprocess.Popen[str]", children: list[psutil.Process]) -> None:
     if victim == "stage by Ctrl-C":
         process.send_signal(signal.SIGINT)
     elif victim == "stage by kill -9":
         process.kill()
     else:
-        wanted = "load client" if victim == "the load client" else "server"
-        next(child for child in children if any(wanted in word for word in child.cmdline())).kill()
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert survivors([process.pid, *pids]) == []
-    if victim == "stage by Ctrl-C":
-        assert process.returncode == 130
-        assert "finished rounds are kept" in output
-    elif victim in ("a server", "the load client"):
-        assert process.returncode == 1
-        assert "SIGKILL" in output
-        assert "Traceback" not in output
-    kept = rounds_of(ready)
-    assert 2 <= len(kept) < ROUNDS
+        next(child for child in children if any(victim in word for word in child.cmdline())).kill()
+
+
+def test_killed_runs_leave_no_process_and_lose_no_round(ready: Path) -> None:
+    """Each run goes on from the one killed before it, and is killed in another way."""
+    shutil.rmtree(ready / ".inferlab" / "journal", ignore_errors=True)
+    kept: dict[str, bytes] = {}
+    for victim in ("stage by Ctrl-C", "stage by kill -9", "server", "load client"):
+        process = start(ready)
+        wait_for_rounds(ready, process, len(kept) + 1)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) == 9, f"{victim}: five configurations, the twin, two replicas behind HTTP, the load client"
+        pids = [child.pid for child in children]
+        kill(victim, process, children)
+        output, _ = process.communicate(timeout=60)
+        assert survivors([process.pid, *pids]) == [], victim
+        if victim == "stage by Ctrl-C":
+            assert process.returncode == 130
+            assert "finished rounds are kept" in output
+        elif victim == "stage by kill -9":
+            assert process.returncode == -signal.SIGKILL
+        else:
+            assert process.returncode == 1, victim
+            assert "SIGKILL" in output, victim
+            assert "Traceback" not in output, victim
+        rounds = rounds_of(ready)
+        assert len(kept) < len(rounds) < ROUNDS, victim
+        assert {name: rounds[name] for name in kept} == kept, victim
+        kept = rounds
     finish(start(ready))
     after = rounds_of(ready)
     assert len(after) == ROUNDS

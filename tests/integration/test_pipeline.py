@@ -17,8 +17,9 @@ pytestmark = pytest.mark.timeout(1500)
 
 @pytest.fixture(scope="module")
 def reproduced(run: "Run", clone: Path) -> Path:
-    result = run("dvc", "repro", timeout_s=1400)
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    for command in (("inferlab", "build"), ("dvc", "repro")):
+        result = run(*command, timeout_s=1400)
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return clone
 
 
