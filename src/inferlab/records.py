@@ -261,6 +261,9 @@ class Candidate(Frozen):
     replicas: int
 
 
+CANDIDATE = tuple(Candidate.model_fields)
+"""The settings of a candidate, which are also columns of its trial."""
+
 Count = Annotated[int, Field(ge=1, le=1024)]
 
 
