@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inferlab.analyze.comparisons import SCOPE, metrics_of
-from inferlab.analyze.rows import Row
+from inferlab.analyze.rows import Row, grouped
 from inferlab.analyze.statistics import geometric_interval, holm, p_value_of_zero_mean
 
 if TYPE_CHECKING:
@@ -55,10 +55,7 @@ def interaction_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     import pandas as pd
 
     names_of = (*SCOPE, "target", "scenario")
-    grids: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        if row.measured and _in_grid(row):
-            grids.setdefault(tuple(str(row.keys[name]) for name in names_of), []).append(row)
+    grids = grouped([row for row in rows if row.measured and _in_grid(row)], names_of)
     records: list[dict[str, Any]] = []
     for names, members in grids.items():
         for metric in metrics_of(members[0]):

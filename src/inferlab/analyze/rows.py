@@ -41,6 +41,9 @@ KEYS = (
 )
 """Columns that every table begins with."""
 
+FAMILY = ("machine_id", "environment_id", "profile", "study")
+"""What is compared and judged together: one study on one machine. Nothing is paired across families."""
+
 SCALABILITY = "scalability"
 """The kind of the studies whose scenarios are the load."""
 TUNING = "tuning"
@@ -145,6 +148,14 @@ def rows_of(results: ResultSet, scenarios: Mapping[str, Sequence[str]], open_loo
                 load = {"scenario": scenario, "loop": loop}
                 rows.append(_row(results, plan, planned, load, found, tried.get(key, empty), kept.get(key, empty)))
     return rows
+
+
+def grouped(rows: Iterable[Row], names: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:
+    """Rows whose keys agree in `names`, by what they have there, in the order of the first row of each."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(str(row.keys[name]) for name in names), []).append(row)
+    return groups
 
 
 def table(rows: Iterable[Row], columns: Mapping[str, str], frame_rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
