@@ -12,6 +12,7 @@ from inferlab.report.text import (
     factor,
     heading,
     missing,
+    not_selected,
     paragraph,
     percent,
     percent_interval,
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 MS = 1e3
 US = 1e6
-NOT_SELECTED = (
-    "The study was not measured: this run does not select it, or none of the targets that it covers. Select it with "
-    "run.studies in params.yaml, or once with dvc exp run -S 'run.studies=[breakdown]'."
-)
 STAGES = {
     "client": "client",
     "transport": "transport",
@@ -79,7 +76,7 @@ def breakdown_tables(report: Report) -> Fragment:
         parts.append(machine_heading(report, found))
         frame = report.of_set("breakdown", found)
         if frame.empty:
-            parts.append(paragraph(NOT_SELECTED))
+            parts.append(not_selected("breakdown"))
         else:
             parts.append(paragraph(MEANS.format(report.interval), "note") + paragraph(PATHS, "note"))
         for (study, model, scenario), lines in frame.groupby(["study", "model", "scenario"], sort=False):

@@ -11,8 +11,8 @@ from inferlab.report.text import (
     Fragment,
     heading,
     missing,
+    not_selected,
     number,
-    paragraph,
     percent_interval,
     scenario_label,
     with_interval,
@@ -34,7 +34,7 @@ def caching_tables(report: Report, study: str = STUDY) -> Fragment:
         frame = frame[frame["study"] == study]
         noise = report.of_set("noise", found)
         if frame.empty:
-            parts.append(paragraph("This run does not select the study, or none of the targets that the study covers."))
+            parts.append(not_selected(STUDY))
         for (model, scenario), lines in frame.groupby(["model", "scenario"], sort=False):
             parts.append(heading(3, f"{model}, {scenario_label(str(scenario))}"))
             notes = [

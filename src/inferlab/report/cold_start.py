@@ -10,6 +10,7 @@ from inferlab.report.text import (
     Fragment,
     configuration_label,
     heading,
+    not_selected,
     paragraph,
     scenario_label,
     with_interval,
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MS = 1000.0
-NOT_SELECTED = (
-    "This run does not select the study; select it with run.studies in params.yaml, or once with "
-    "dvc exp run -S 'run.studies=[cold-start]'."
-)
 STARTS = (
     "Each server was started alone, on the cores that it serves on, once a round, in random order. Files came from the "
     "page cache: the process was cold, and not the disk. Ready: the session is loaded and, over HTTP, the server "
@@ -50,7 +47,7 @@ def cold_start_tables(report: Report) -> Fragment:
         parts.append(machine_heading(report, found))
         frame, noise = report.of_set("cold_start", found), report.of_set("noise", found)
         if frame.empty:
-            parts.append(paragraph(NOT_SELECTED))
+            parts.append(not_selected("cold-start"))
         else:
             parts.append("".join(paragraph(text, "note") for text in (STARTS, PARTS_OF_IT, RATIOS)))
         for (study, model, scenario), lines in frame.groupby(["study", "model", "scenario"], sort=False):

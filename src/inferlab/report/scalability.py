@@ -12,8 +12,8 @@ from inferlab.report.text import (
     configuration_label,
     heading,
     missing,
+    not_selected,
     number,
-    paragraph,
     percent_interval,
     scenario_label,
     why_not,
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MS = 1000.0
-NOT_SELECTED = (
-    "This run does not select the study, or none of the targets that the study covers; select it with run.studies in "
-    "params.yaml, or once with dvc exp run -S 'run.studies=[scalability]'."
-)
 PERCENTILES = ("p50", "p95", "p99")
 VERDICTS = {"above": "▲ above it", "within": "= within it", "open": "open", "": ""}
 
@@ -39,7 +35,7 @@ def load_tables(report: Report) -> Fragment:
         parts.append(machine_heading(report, found))
         frame, knees = report.of_set("scalability", found), report.of_set("knees", found)
         if frame.empty:
-            parts.append(paragraph(NOT_SELECTED))
+            parts.append(not_selected("scalability"))
         for (study, model), lines in frame.groupby(["study", "model"], sort=False):
             notes = [
                 "Closed loop: so many callers, each of whom sends its next request when the last one is answered. Open "

@@ -113,6 +113,14 @@ def why_not(line: dict[Any, Any]) -> str:
     return f"{line['outcome']}{reason}{hint}"
 
 
+def not_selected(study: str) -> str:
+    """An HTML paragraph in the place of a study's tables where there are none."""
+    return paragraph(
+        "The study was not measured: this run does not select it, or none of the targets that it covers. Select it "
+        f"with run.studies in params.yaml, or once with dvc exp run -S 'run.studies=[{study}]'."
+    )
+
+
 def heading(level: int, text: str) -> str:
     """An HTML heading."""
     return f"<h{level}>{escape(text)}</h{level}>"

@@ -12,6 +12,7 @@ from inferlab.report.text import (
     factor,
     heading,
     missing,
+    not_selected,
     number,
     paragraph,
     why_not,
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MS = 1000.0
-NOT_SELECTED = (
-    "The study was not measured: this run does not select it, or none of the targets that it covers. Select it with "
-    "run.studies in params.yaml, or once with dvc exp run -S 'run.studies=[tuning]'."
-)
 SETTINGS = {"batch_limit": "batch limit", "threads": "threads", "replicas": "replicas"}
 
 
@@ -38,7 +35,7 @@ def tuning_tables(report: Report) -> Fragment:
         parts.append(machine_heading(report, found))
         frame, trials = report.of_set("tuning", found), report.of_set("trials", found)
         if frame.empty:
-            parts.append(paragraph(NOT_SELECTED))
+            parts.append(not_selected("tuning"))
         for (study, model), lines in frame.groupby(["study", "model"], sort=False):
             own = trials[(trials["study"] == study) & (trials["model"] == model)]
             identifier = f"{found['machine_id']}-{study}-{model}"

@@ -117,8 +117,8 @@ def test_caching_shows_hits_beside_those_expected_and_says_where_there_was_no_st
     ):
         assert text in html
     here, elsewhere = html.split("machine-b", 1)
-    assert "This run does not select" in elsewhere
-    assert "This run does not select" not in here
+    assert "this run does not select it" in elsewhere
+    assert "this run does not select it" not in here
     lines = report.of_set("caching", report.sets[0]).set_index(["model", "cache_share"])
     assert (
         with_interval(*lines.loc[("minilm", 0.1), ["speedup", "speedup_low", "speedup_high"]]).replace(" [", "\n[")
@@ -131,8 +131,8 @@ def test_scalability_shows_every_load_its_knee_and_where_there_was_no_study(repo
     here, elsewhere = html.split("machine-b", 1)
     for text in ("64 callers", "load 50", "saturated", "greatest power", "requests/s", "Noise floor"):
         assert text in here
-    assert "This run does not select" in elsewhere
-    assert "This run does not select" not in here
+    assert "this run does not select it" in elsewhere
+    assert "this run does not select it" not in here
     line = report.of_set("scalability", report.sets[0]).set_index(["model", "scenario"]).loc[("minilm", "load-50")]
     shown = with_interval(*line.iloc[0][["latency_p50_s", "latency_p50_low_s", "latency_p50_high_s"]], 1000)
     assert shown.replace(" [", "\n[") in here
