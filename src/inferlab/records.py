@@ -52,7 +52,22 @@ class Record(Frozen):
         except FileNotFoundError:
             raise ArtifactError(f"{path} is missing; run the stage that writes it (dvc repro)") from None
         except ValueError as error:
+            other = _other_version(path)
+            if other is not None:
+                raise ArtifactError(
+                    f"{path} has schema_version {other!r}; this inferlab reads {SCHEMA_VERSION}: use the version of "
+                    "inferlab that wrote it, or measure again with this one"
+                ) from None
             raise ArtifactError(f"{path} does not hold a {cls.__name__}: {error}") from error
+
+
+def _other_version(path: Path) -> object:
+    """The schema version of a record that another version of inferlab wrote; None where it is not that."""
+    try:
+        version = json.loads(path.read_text(encoding="utf-8"))["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return None if version == SCHEMA_VERSION else version
 
 
 class CorePlan(Frozen):

@@ -151,13 +151,25 @@ def load_results(machines: Path, first: tuple[str, str, str] | None = None) -> l
     or target that its path names; ArtifactError where a file is damaged, missing, or not the one that was collected.
     """
     _check_collected(machines)
-    folders = sorted(path.parent for path in machines.glob("*/*/*/machine.json"))
+    folders = sorted(path for path in machines.glob("*/*/*") if path.is_dir())
+    for folder in folders:
+        if not (folder / "machine.json").is_file():
+            raise ArtifactError(
+                f"{folder / 'machine.json'} is missing, which says what machine the results are of; {AGAIN}"
+            )
     sets = [_load_set(folder) for folder in folders]
+    check_provenances(sets, machines)
+    return sorted(sets, key=lambda found: (found.key != first, found.key))
+
+
+def check_provenances(sets: Sequence[ResultSet], machines: Path) -> None:
+    """Raise DataError where sets that are to stand under `machines` have different provenances."""
     provenances = sorted({provenance for found in sets for provenance in found.provenances})
     if len(provenances) > 1:
         where = "; ".join(f"{'/'.join(found.key)}: {', '.join(found.provenances)}" for found in sets)
-        raise DataError(f"results of different provenance are never mixed; found {where}; remove all but one kind")
-    return sorted(sets, key=lambda found: (found.key != first, found.key))
+        raise DataError(
+            f"results of different provenance are never mixed; found {where}; remove all but one kind from {machines}"
+        )
 
 
 def _check_collected(machines: Path) -> None:
@@ -175,6 +187,8 @@ def _check_collected(machines: Path) -> None:
         raise ArtifactError(f"{collected} is damaged: {error}; run inferlab collect, which writes it") from error
     for file, digest in files.items():
         path = machines / file
+        if not path.resolve().is_relative_to(machines.resolve()):
+            raise ArtifactError(f"{collected} is damaged: it lists {file!r}, which is outside of {machines}")
         if not path.is_file() or file_digest(path) != digest:
             fault = "is not the file" if path.is_file() else "is missing, a file"
             raise ArtifactError(

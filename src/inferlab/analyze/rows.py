@@ -41,7 +41,9 @@ KEYS = (
 )
 """Columns that every table begins with."""
 
-FAMILY = ("machine_id", "environment_id", "profile", "study")
+SET_KEYS = ("machine_id", "environment_id", "profile")
+"""What tells result sets apart."""
+FAMILY = (*SET_KEYS, "study")
 """What is compared and judged together: one study on one machine. Nothing is paired across families."""
 
 SCALABILITY = "scalability"

@@ -14,6 +14,7 @@ from inferlab.analyze.headline import headline, machine_table
 from inferlab.analyze.interactions import interaction_table
 from inferlab.analyze.knee import knee_table
 from inferlab.analyze.latency import latency_quantiles, latency_table
+from inferlab.analyze.machines import machine_comparisons
 from inferlab.analyze.optimization import optimization_table
 from inferlab.analyze.quality import quality_table
 from inferlab.analyze.rate_limit import rate_limit_table
@@ -61,6 +62,7 @@ def write_tables(
     noise = noise_table(rows, confidence)
     tables = {
         "machines": machine_table(sets, this),
+        "machine_comparisons": machine_comparisons(rows, confidence),
         "latency": latency,
         "latency_quantiles": latency_quantiles(rows),
         "throughput": throughput,

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import figure_html, plain_ticks, theme
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
 from inferlab.report.tables import Column, lines_by_target, noise_note, render, rounds_note
 from inferlab.report.text import (
@@ -36,7 +36,7 @@ def caching_tables(report: Report, study: str = STUDY) -> Fragment:
         if frame.empty:
             parts.append(not_selected(STUDY))
         for (model, scenario), lines in frame.groupby(["model", "scenario"], sort=False):
-            parts.append(heading(3, f"{model}, {scenario_label(str(scenario))}"))
+            parts.append(heading(3, on_machine(report, found, f"{model}, {scenario_label(str(scenario))}")))
             notes = [
                 f"{_mix(lines)} A cache holds the most recently used answers; its size is the share of the distinct "
                 "requests whose answers it holds. It is filled before the first round. Expected hits: Che's "
@@ -45,9 +45,13 @@ def caching_tables(report: Report, study: str = STUDY) -> Fragment:
                 "latency of all measured requests of a kind. Which differences are real is on the page of comparisons.",
                 f"{rounds_note(lines)} {noise_note(noise, study, str(model))}",
             ]
-            identifier = f"caching-{found['machine_id']}-{model}-{scenario}"
+            identifier = f"caching-{found['id']}-{model}-{scenario}"
             cells = lines_by_target(lines, _cells)
-            parts.append(render(identifier, cells, _columns(report), "target and configuration", notes))
+            parts.append(
+                render(
+                    identifier, cells, _columns(report), on_machine(report, found, "target and configuration"), notes
+                )
+            )
     return Fragment("".join(parts))
 
 
@@ -59,7 +63,10 @@ def caching_figures(report: Report, study: str = STUDY) -> Fragment:
         frame = report.of_set("caching", found)
         frame = frame[(frame["study"] == study) & (frame["outcome"] == "measured")].dropna(subset=["speedup"])
         if len(frame):
-            parts += [machine_heading(report, found), _curves(frame, report)]
+            parts += [
+                machine_heading(report, found),
+                _curves(frame, on_machine(report, found, "What a response cache buys"), report),
+            ]
     return Fragment("".join(parts))
 
 
@@ -100,7 +107,7 @@ def _cells(group: "pd.DataFrame") -> dict[str, Any]:
     }
 
 
-def _curves(frame: "pd.DataFrame", report: Report) -> str:
+def _curves(frame: "pd.DataFrame", title: str, report: Report) -> str:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
@@ -125,5 +132,5 @@ def _curves(frame: "pd.DataFrame", report: Report) -> str:
     axis.set(yscale="log", xlabel="answered from the cache (%)", ylabel="speed-up over no cache (log scale)")
     plain_ticks(axis.yaxis)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    caption = f"What a response cache buys: speed-up against the share of hits, with {report.interval}s."
+    caption = f"{title}: speed-up against the share of hits, with {report.interval}s."
     return figure_html(figure, caption)

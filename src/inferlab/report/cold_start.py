@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import figure_html, theme
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
 from inferlab.report.tables import Column, lines_by_target, noise_note, render, rounds_note
 from inferlab.report.text import (
@@ -52,10 +52,14 @@ def cold_start_tables(report: Report) -> Fragment:
             parts.append("".join(paragraph(text, "note") for text in (STARTS, PARTS_OF_IT, RATIOS)))
         for (study, model, scenario), lines in frame.groupby(["study", "model", "scenario"], sort=False):
             notes = [f"Geometric means. {rounds_note(lines)} {noise_note(noise, str(study), str(model))}"]
-            parts.append(heading(3, f"{model}: {scenario_label(str(scenario))}"))
-            identifier = f"cold-start-{found['machine_id']}-{study}-{model}-{scenario}"
+            parts.append(heading(3, on_machine(report, found, f"{model}: {scenario_label(str(scenario))}")))
+            identifier = f"cold-start-{found['id']}-{study}-{model}-{scenario}"
             cells = lines_by_target(lines, _cells)
-            parts.append(render(identifier, cells, _columns(report), "target and configuration", notes))
+            parts.append(
+                render(
+                    identifier, cells, _columns(report), on_machine(report, found, "target and configuration"), notes
+                )
+            )
     return Fragment("".join(parts))
 
 
@@ -69,7 +73,7 @@ def cold_start_figures(report: Report) -> Fragment:
         if len(frame):
             parts.append(machine_heading(report, found))
         for model, lines in frame.groupby("model", sort=False):
-            parts.append(_bars(lines, str(model), report))
+            parts.append(_bars(lines, on_machine(report, found, f"Cold start of {model}"), report))
     return Fragment("".join(parts))
 
 
@@ -106,7 +110,7 @@ def _cells(group: "pd.DataFrame") -> dict[str, Any]:
     }
 
 
-def _bars(frame: "pd.DataFrame", model: str, report: Report) -> str:
+def _bars(frame: "pd.DataFrame", title: str, report: Report) -> str:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
@@ -123,6 +127,4 @@ def _bars(frame: "pd.DataFrame", model: str, report: Report) -> str:
     axis.invert_yaxis()
     axis.set(xlabel="seconds since the process started")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(PARTS), frameon=False)
-    return figure_html(
-        figure, f"Cold start of {model}: geometric means, with the {report.interval} of the first answer."
-    )
+    return figure_html(figure, f"{title}: geometric means, with the {report.interval} of the first answer.")

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import colours, figure_html, theme
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
 from inferlab.report.tables import Column, bullet_list, lines_by_target, noise_note, render, rounds_note
 from inferlab.report.text import (
@@ -35,7 +35,7 @@ def optimization_tables(report: Report, study: str = STUDY) -> Fragment:
         noise = report.of_set("noise", found)
         comparisons = report.of_set("comparisons", found)
         for model, of_model in frame.groupby("model", sort=False):
-            parts.append(heading(3, str(model)))
+            parts.append(heading(3, on_machine(report, found, str(model))))
             notes = [
                 "Speed-up: ratio of throughput, paired by round; above 1 is faster. Against the original on cpu-eager "
                 f"(what a user of PyTorch has) and on {_best(of_model)}, the fastest target at full precision. Both "
@@ -47,13 +47,19 @@ def optimization_tables(report: Report, study: str = STUDY) -> Fragment:
             ]
             columns = _columns(report, list(of_model["scenario"].unique()))
             lines = lines_by_target(of_model, _cells)
-            identifier = f"optimization-{found['machine_id']}-{model}"
-            parts.append(render(identifier, lines, columns, "target and configuration", notes))
+            identifier = f"optimization-{found['id']}-{model}"
+            parts.append(
+                render(identifier, lines, columns, on_machine(report, found, "target and configuration"), notes)
+            )
             parts.append(_engagement(of_model))
             of_study = comparisons[(comparisons["study"] == study) & (comparisons["model"] == model)]
             if len(of_study):
                 parts.append(heading(4, "What is a difference, and whose doing it is"))
-                parts.append(verdict_table(of_study, f"verdicts-{found['machine_id']}-{model}", report))
+                parts.append(
+                    verdict_table(
+                        of_study, f"verdicts-{found['id']}-{model}", report, on_machine(report, found, "verdicts")
+                    )
+                )
     return Fragment("".join(parts))
 
 
@@ -67,9 +73,9 @@ def optimization_figures(report: Report, study: str = STUDY) -> Fragment:
         frame = frame[(frame["study"] == study) & (frame["loop"] == "closed") & (frame["outcome"] == "measured")]
         frame = frame.dropna(subset=["quality", "speedup_vs_users"])
         for model, of_model in frame.groupby("model", sort=False):
-            scenario = of_model["scenario"].iloc[-1]
-            parts.append(heading(3, str(model)))
-            parts.append(_scatter(of_model[of_model["scenario"] == scenario], str(model), str(scenario), report))
+            scenario, title = of_model["scenario"].iloc[-1], on_machine(report, found, str(model))
+            parts.append(heading(3, on_machine(report, found, str(model))))
+            parts.append(_scatter(of_model[of_model["scenario"] == scenario], title, str(scenario), report))
     return Fragment("".join(parts))
 
 
@@ -129,7 +135,7 @@ def _cells(group: "pd.DataFrame") -> dict[str, Any]:
     return cells
 
 
-def _scatter(frame: "pd.DataFrame", model: str, scenario: str, report: Report) -> str:
+def _scatter(frame: "pd.DataFrame", title: str, scenario: str, report: Report) -> str:
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(8.5, 4.8), layout="constrained")
@@ -156,7 +162,7 @@ def _scatter(frame: "pd.DataFrame", model: str, scenario: str, report: Report) -
     axis.set(xlabel="speed-up over the original on cpu-eager (ratio of throughput)", ylabel="accuracy (%)")
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     caption = (
-        f"{model}: speed-up against accuracy under {scenario_label(scenario)}, with {report.interval}s. "
+        f"{title}: speed-up against accuracy under {scenario_label(scenario)}, with {report.interval}s. "
         "Up and to the right is better. Colour: optimization; shape: target."
     )
     return figure_html(figure, caption)

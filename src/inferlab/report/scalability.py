@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.scalability_figures import latency_curves, throughput_curves
 from inferlab.report.source import Report
 from inferlab.report.tables import GROUP, MUTED, STUB, Column, noise_note, render, rounds_note
@@ -48,12 +48,24 @@ def load_tables(report: Report) -> Fragment:
                 "too few for an upper bound, – where too few for the percentile.",
                 f"{rounds_note(lines)} {noise_note(report.of_set('noise', found), str(study), str(model))}",
             ]
-            identifier = f"scalability-{found['machine_id']}-{study}-{model}"
-            parts.append(heading(3, f"{model}: {scenario_label(str(study))}"))
-            parts.append(render(identifier, _lines(lines), _columns(report), "configuration and load", notes))
+            identifier = f"scalability-{found['id']}-{study}-{model}"
+            parts.append(heading(3, on_machine(report, found, f"{model}: {scenario_label(str(study))}")))
+            parts.append(
+                render(
+                    identifier,
+                    _lines(lines),
+                    _columns(report),
+                    on_machine(report, found, "configuration and load"),
+                    notes,
+                )
+            )
             own = knees[(knees["study"] == study) & (knees["model"] == model)]
             if len(own):
-                parts.append(_knees(own, f"knees-{found['machine_id']}-{study}-{model}", report))
+                parts.append(
+                    _knees(
+                        own, f"knees-{found['id']}-{study}-{model}", report, on_machine(report, found, "configuration")
+                    )
+                )
     return Fragment("".join(parts))
 
 
@@ -67,12 +79,13 @@ def load_figures(report: Report) -> Fragment:
             parts.append(machine_heading(report, found))
         for (study, model), lines in frame.groupby(["study", "model"], sort=False):
             own = knees[(knees["study"] == study) & (knees["model"] == model)]
+            title = on_machine(report, found, str(model))
             levels, crowds = lines.dropna(subset=["share_of_capacity"]), lines.dropna(subset=["callers"])
             crowds = crowds[crowds["items"] == 1]
             if len(levels):
-                parts.append(latency_curves(levels, own, str(model), report.interval))
+                parts.append(latency_curves(levels, own, title, report.interval))
             if crowds["callers"].nunique() > 1:
-                parts.append(throughput_curves(crowds, str(model), report.interval))
+                parts.append(throughput_curves(crowds, title, report.interval))
     return Fragment("".join(parts))
 
 
@@ -100,9 +113,11 @@ def rate_limit_tables(report: Report) -> Fragment:
                 "rate kept the limit. Longer blocks see longer queues.",
                 _never_exceeded(lines),
             ]
-            parts.append(heading(3, f"{model}: {scenario_label(str(scenario))}"))
-            identifier = f"limit-{found['machine_id']}-{study}-{model}-{scenario}"
-            parts.append(render(identifier, _limit_lines(lines), columns, "configuration", notes))
+            parts.append(heading(3, on_machine(report, found, f"{model}: {scenario_label(str(scenario))}")))
+            identifier = f"limit-{found['id']}-{study}-{model}-{scenario}"
+            parts.append(
+                render(identifier, _limit_lines(lines), columns, on_machine(report, found, "configuration"), notes)
+            )
     return Fragment("".join(parts))
 
 
@@ -164,9 +179,11 @@ def tenfold_tables(report: Report) -> Fragment:
                 f"probability of at most {number(1 - report.confidence, digits=1)} (Bonferroni); else open.",
                 rounds_note(lines),
             ]
-            parts.append(heading(3, str(model)))
-            identifier = f"tenfold-{found['machine_id']}-{study}-{model}"
-            parts.append(render(identifier, _tenfold_lines(lines), columns, "configuration", notes))
+            parts.append(heading(3, on_machine(report, found, str(model))))
+            identifier = f"tenfold-{found['id']}-{study}-{model}"
+            parts.append(
+                render(identifier, _tenfold_lines(lines), columns, on_machine(report, found, "configuration"), notes)
+            )
     return Fragment("".join(parts))
 
 
@@ -216,7 +233,7 @@ def _latency(line: dict[Any, Any], name: str) -> str:
     return with_interval(line[f"{name}_s"], line[f"{name}_low_s"], line[f"{name}_high_s"], MS)
 
 
-def _knees(frame: "pd.DataFrame", identifier: str, report: Report) -> str:
+def _knees(frame: "pd.DataFrame", identifier: str, report: Report, stub: str) -> str:
     columns = [
         Column("capacity", "capacity, requests/s"),
         Column("rate", f"requests/s [{report.interval}]", "knee"),
@@ -238,7 +255,7 @@ def _knees(frame: "pd.DataFrame", identifier: str, report: Report) -> str:
         "interval is the jackknife's over rounds. A queue with exponential service has it at 50 %, one with constant "
         "service at 59 %. – where the levels do not enclose one."
     ]
-    return render(identifier, lines, columns, "configuration", notes)
+    return render(identifier, lines, columns, stub, notes)
 
 
 def _tenfold_lines(frame: "pd.DataFrame") -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferlab.report.page import machine_heading, pages_of
+from inferlab.report.page import machine_heading, on_machine, pages_of
 from inferlab.report.source import Report
 from inferlab.report.tables import GROUP, STUB, Column, bullet_list, render
 from inferlab.report.text import (
@@ -49,7 +49,7 @@ def best_tables(report: Report) -> Fragment:
             "Fastest of what was measured, over all studies but those of caches, load, handlers and starts; whether a "
             "neighbour really differs: see Comparisons."
         ]
-        parts.append(render(f"best-{found['machine_id']}", lines, columns, "question", notes))
+        parts.append(render(f"best-{found['id']}", lines, columns, on_machine(report, found, "question"), notes))
         parts.append(_certainty(report.of_set("noise", found), report))
     return Fragment("".join(parts))
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import colours, figure_html, theme, with_labels
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
 from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
 from inferlab.report.text import Fragment, heading, number, published, scenario_label, with_interval
@@ -31,10 +31,12 @@ def throughput_tables(report: Report, study: str = STUDY) -> Fragment:
                 f"{rounds_note(of_model)} {noise_note(noise, study, str(model))}",
                 paper_note(of_model, PAPER),
             ]
-            parts.append(heading(3, str(model)))
+            parts.append(heading(3, on_machine(report, found, str(model))))
             lines = lines_by_target(of_model, _cells)
-            identifier = f"throughput-{found['machine_id']}-{model}"
-            parts.append(render(identifier, lines, columns, "target and configuration", notes))
+            identifier = f"throughput-{found['id']}-{model}"
+            parts.append(
+                render(identifier, lines, columns, on_machine(report, found, "target and configuration"), notes)
+            )
     return Fragment("".join(parts))
 
 
@@ -47,8 +49,9 @@ def throughput_figures(report: Report, study: str = STUDY) -> Fragment:
         frame = report.of_set("throughput", found)
         frame = frame[(frame["study"] == study) & (frame["loop"] == "closed") & (frame["outcome"] == "measured")]
         for model, of_model in frame[~frame["twin"]].groupby("model", sort=False):
-            parts.append(heading(3, str(model)))
-            caption = f"{model}: throughput of each configuration, with its {report.interval}. Colour: optimization."
+            parts.append(heading(3, on_machine(report, found, str(model))))
+            title = on_machine(report, found, f"{model}: throughput of each configuration, with its {report.interval}")
+            caption = f"{title}. Colour: optimization."
             columns = ("throughput_mean_per_s", "throughput_low_per_s", "throughput_high_per_s")
             parts.append(interval_bars(of_model, columns, 1.0, "requests per second", caption))
     return Fragment("".join(parts))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
 from inferlab.report.tables import GROUP, MUTED, STUB, Column, render, rounds_note
 from inferlab.report.text import (
@@ -38,12 +38,15 @@ def tuning_tables(report: Report) -> Fragment:
             parts.append(not_selected("tuning"))
         for (study, model), lines in frame.groupby(["study", "model"], sort=False):
             own = trials[(trials["study"] == study) & (trials["model"] == model)]
-            identifier = f"{found['machine_id']}-{study}-{model}"
-            parts.append(heading(3, str(model) if study == "tuning" else f"{model}: {study}"))
+            identifier = f"{found['id']}-{study}-{model}"
+            parts.append(
+                heading(3, on_machine(report, found, str(model) if study == "tuning" else f"{model}: {study}"))
+            )
             parts += [paragraph(text) for text in (*_searched(lines), *_found(lines, own))]
-            parts.append(_compared(lines, own, f"tuning-{identifier}", report))
+            stubs = [on_machine(report, found, text) for text in ("configuration", "trial")]
+            parts.append(_compared(lines, own, f"tuning-{identifier}", report, stubs[0]))
             if len(own):
-                parts += [heading(4, "Trials"), _trials(own, lines, f"trials-{identifier}")]
+                parts += [heading(4, "Trials"), _trials(own, lines, f"trials-{identifier}", stubs[1])]
     return Fragment("".join(parts))
 
 
@@ -56,7 +59,7 @@ def tuning_figures(report: Report) -> Fragment:
             parts.append(machine_heading(report, found))
         for (_, model), own in trials.groupby(["study", "model"], sort=False):
             if own["rate_per_s"].notna().any():
-                parts.append(trials_figure(own, str(model)))
+                parts.append(trials_figure(own, on_machine(report, found, str(model))))
     return Fragment("".join(parts))
 
 
@@ -119,7 +122,7 @@ def _note(line: dict[Any, Any]) -> str:
     return f" ({line['note']}{needed})" if line["note"] else ""
 
 
-def _compared(lines: "pd.DataFrame", trials: "pd.DataFrame", identifier: str, report: Report) -> str:
+def _compared(lines: "pd.DataFrame", trials: "pd.DataFrame", identifier: str, report: Report, stub: str) -> str:
     columns = [
         *(Column(name, label, "served as") for name, label in SETTINGS.items()),
         Column("rate", f"requests/s [{report.interval}]", "highest rate"),
@@ -128,7 +131,7 @@ def _compared(lines: "pd.DataFrame", trials: "pd.DataFrame", identifier: str, re
         Column("verdict", "verdict", "in the same rounds", left=True, absent=""),
     ]
     cells = [_cells(line, trials) for line in lines.to_dict("records")]
-    return render(identifier, cells, columns, "configuration", _notes(lines, report))
+    return render(identifier, cells, columns, stub, _notes(lines, report))
 
 
 def _cells(line: dict[Any, Any], trials: "pd.DataFrame") -> dict[str, Any]:
@@ -173,7 +176,7 @@ def _notes(lines: "pd.DataFrame", report: Report) -> list[str]:
     ]
 
 
-def _trials(trials: "pd.DataFrame", lines: "pd.DataFrame", identifier: str) -> str:
+def _trials(trials: "pd.DataFrame", lines: "pd.DataFrame", identifier: str, stub: str) -> str:
     columns = [
         *(Column(name, label, "candidate") for name, label in SETTINGS.items()),
         Column("rate", "requests/s", "highest rate"),
@@ -210,4 +213,4 @@ def _trials(trials: "pd.DataFrame", lines: "pd.DataFrame", identifier: str) -> s
         "where trials were left, one that had been disturbed was tried again. One search is noisy: that a trial found "
         "more than another is no verdict.",
     ]
-    return render(identifier, cells, columns, "trial", notes)
+    return render(identifier, cells, columns, stub, notes)

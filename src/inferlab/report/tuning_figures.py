@@ -12,7 +12,7 @@ NO_VALUE_COLOUR = "#d55e00"
 BEST_COLOUR = "#949494"
 
 
-def trials_figure(trials: "pd.DataFrame", model: str) -> str:
+def trials_figure(trials: "pd.DataFrame", title: str) -> str:
     """The highest rate of each trial of one model, a panel a search; the default and the chosen one are marked."""
     import matplotlib.pyplot as plt
 
@@ -30,7 +30,7 @@ def trials_figure(trials: "pd.DataFrame", model: str) -> str:
     axes[0][-1].legend(
         handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, markerscale=0.8
     )
-    return figure_html(figure, f"{model}: what each trial of the search found, one search of a candidate each.")
+    return figure_html(figure, f"{title}: what each trial of the search found, one search of a candidate each.")
 
 
 def _draw(axis: "Axes", trials: "pd.DataFrame") -> None:

@@ -23,7 +23,7 @@ HOLM = (
 )
 
 
-def verdict_table(comparisons: "pd.DataFrame", identifier: str, report: Report) -> str:
+def verdict_table(comparisons: "pd.DataFrame", identifier: str, report: Report, stub: str) -> str:
     """Ratio and verdict of each configuration of one study and model; a column a scenario and reference."""
     scenarios = list(dict.fromkeys(comparisons["scenario"]))
     columns = [
@@ -45,4 +45,4 @@ def verdict_table(comparisons: "pd.DataFrame", identifier: str, report: Report) 
     reference = comparisons["reference"][comparisons["against"] == "the reference"]
     named = reference.iloc[0] if len(reference) else MISSING
     notes = [f"Against {against}. {text.format(reference=named)}" for against, text in AGAINST.items()]
-    return render(identifier, lines, columns, "verdicts", [*notes, HOLM.format(1 - report.confidence)])
+    return render(identifier, lines, columns, stub, [*notes, HOLM.format(1 - report.confidence)])

@@ -16,6 +16,7 @@ from inferlab.report import (
     cold_start,
     comparisons,
     latency,
+    machines,
     optimization,
     scalability,
     stopping,
@@ -43,6 +44,7 @@ FIGURES = [
     cold_start.cold_start_figures,
     tuning.tuning_figures,
     comparisons.comparison_figures,
+    machines.work_figures,
 ]
 
 
@@ -96,7 +98,7 @@ def test_optimizations_show_accuracy_engagement_and_both_speed_ups(report: Repor
     html = optimization.optimization_tables(report).html
     for word in ("× cpu-eager", "× best fp32", "accuracy", "MACs kept", "sparse on cpu-openvino: not engaged"):
         assert word in html
-    assert "Machine machine-b" in html
+    assert '<h2 title="machine machine-b, environment environment-a">Synthetic 3000, 1 core (b)</h2>' in html
 
 
 def test_the_front_page_leaves_caches_out(report: Report) -> None:
@@ -299,7 +301,9 @@ def test_comparisons_show_verdicts_noise_and_interactions(report: Report) -> Non
     for against in ("the reference", "original on the same target"):
         assert f"<h4>Against {against}</h4>" in html
         assert f"throughput over that of {against}" in comparisons.comparison_figures(report).html
-    assert "study cold-start: p50 latency over that of the reference" in comparisons.comparison_figures(report).html
+    assert (
+        f"study cold-start · {A}: p50 latency over that of the reference" in comparisons.comparison_figures(report).html
+    )
     assert "×/÷ 1." in comparisons.noise_tables(report).html
     assert not re.search("[±] ?[0-9.]+ %", html + comparisons.noise_tables(report).html)
     assert "precision × batching × path" in comparisons.interaction_tables(report).html
@@ -376,8 +380,8 @@ def test_head_names_machines_versions_and_the_profiles_label(report: Report) -> 
     quick = Report(report.results, report.profile, "quick: low confidence", report.confidence)
     html = head(quick, "Title", "Answer").html
     assert "quick: low confidence" in html
-    assert "This run, machine machine-a" in html
-    assert "Another run, machine machine-b" in html
+    assert "This run: Synthetic 3000, 1 core (a)</b> · machine machine-a" in html
+    assert "Another run: Synthetic 3000, 1 core (b)</b> · machine machine-b" in html
     assert "torch 2.13.0+cpu" in html
     assert "quick" not in head(report, "Title", "Answer").html
 
@@ -396,3 +400,73 @@ def test_a_page_needs_nothing_from_elsewhere() -> None:
     assert '<a href="latency.html" aria-current=page>' in html
     assert "http" not in html
     assert "<script" not in html
+
+
+A, B = "Synthetic 3000, 1 core (a)", "Synthetic 3000, 1 core (b)"
+SECTIONS = [
+    *TABLES,
+    *FIGURES[:-1],
+    optimization.optimization_tables,
+    comparisons.noise_tables,
+    comparisons.comparison_tables,
+    comparisons.interaction_tables,
+    caching.caching_tables,
+    scalability.load_tables,
+    scalability.rate_limit_tables,
+    scalability.tenfold_tables,
+    breakdown.breakdown_tables,
+    breakdown.ablation_tables,
+    cold_start.cold_start_tables,
+    tuning.tuning_tables,
+    summary.best_tables,
+]
+
+
+@pytest.mark.parametrize("make", SECTIONS)
+def test_every_table_and_figure_names_its_machine_where_there_are_several(
+    report: Report, make: Callable[[Report], Fragment]
+) -> None:
+    html = make(report).html
+    heads = re.findall(r'<th class="[^"]*gt_col_heading[^"]*"[^>]*scope="col[^>]*>(.*?)</th>', html, re.DOTALL)
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
+    named = [head for head in heads if A in head or B in head]
+    assert len(named) == html.count("<thead>")
+    assert all(A in caption or B in caption for caption in captions)
+    assert named or captions
+    assert len(set(re.findall(r'<div id="([^"]+)"', html))) == html.count('<div id="')
+
+
+def test_one_machine_alone_is_named_in_the_head_only(report: Report) -> None:
+    alone = Report(report.results, report.profile, "", 0.95)
+    alone.__dict__["sets"] = report.sets[:1]
+    assert A not in latency.latency_tables(alone).html + throughput.throughput_figures(alone).html
+    assert A in head(alone, "Title", "Answer").html
+    assert "inferlab bring FOLDER" in machines.machine_tables(alone).html
+    assert "inferlab bring" not in machines.machine_tables(report).html
+
+
+def test_the_same_work_stands_side_by_side_and_says_that_it_is_not_paired(report: Report) -> None:
+    html = machines.work_tables(report).html
+    frame = report.table("machine_comparisons")
+    assert set(frame["study"]) == {"optimization"}
+    line = frame[(frame["machine_id"] == "machine-b") & (frame["metric"] == "latency_p50_s")].iloc[0]
+    assert with_interval(line["value"], line["value_low"], line["value_high"], 1000).replace(" [", "\n[") in html
+    assert with_interval(line["ratio"], line["ratio_low"], line["ratio_high"]).replace(" [", "\n[") in html
+    for text in ("Unpaired", "Welch", "There is no noise floor", f"over {A}", f"{B} · cpu-openvino", ">same<"):
+        assert text in html
+
+
+def test_environments_that_differ_are_said_version_by_version(tmp_path: Path) -> None:
+    sizes = {"studies": ("optimization",), "rounds": 3, "requests": 10, "samples": 20}
+    for environment, torch in (("py3.11.9-1", "2.13.0+cpu"), ("py3.11.9-2", "2.9.0")):
+        truth = Synthetic(environment_id=environment, torch=torch, **sizes)
+        write_results(tmp_path / "results" / "machines", truth)
+    write_tables(tmp_path / "results", STUDY_SCENARIOS, ["common-rate"], 0.95, None)
+    both = open_report(str(tmp_path), "full", "", 0.95)
+    html = machines.machine_tables(both).html
+    first, second = "Synthetic 3000, 1 core, torch 2.13.0", "Synthetic 3000, 1 core, torch 2.9.0"
+    assert f"{second} against {first}: torch 2.9.0 (not 2.13.0+cpu)." in html
+    assert [found["id"] for found in both.sets] == ["machine-a-py3-11-9-1", "machine-a-py3-11-9-2"]
+    tables = optimization.optimization_tables(both).html
+    assert f">{first}</h2>" in tables
+    assert f">{second}</h2>" in tables
