@@ -247,7 +247,7 @@ def _write_artifact(
             low_precision_operators=8 if int8 else 0,
             low_precision_operator_share=0.8 if int8 else 0.0,
             low_precision_mac_share=0.95 if int8 else 0.0,
-            zeroed_weight_share=0.0,
+            zeroed_weight_share=0.5 if optimization == "sparse" else 0.0,
             sparse_kernels=False,
             macs_removed_share=0.3 if optimization == "pruned" else 0.0,
             operators_on_accelerator_share=None,

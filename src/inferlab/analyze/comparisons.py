@@ -39,7 +39,7 @@ PAIR = ["model", "configuration", "reference", "scenario", "metric"]
 NOISE_COLUMNS = [*SCOPE, "scenario", "metric", "reference", "ratio_median", "ratio", "ratio_low", "ratio_high"]
 NOISE_COLUMNS += ["log_sd", "noise_floor", "rounds", "autocorrelation", "effective_rounds", "twin_warning"]
 
-COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "cache_share", "batch_limit", "handler"]
+COLUMNS = [*SCOPE, "target", "optimization", "not_engaged", "path", "batching", "cache_share", "batch_limit", "handler"]
 COLUMNS += ["configuration", "scenario", "metric", "better"]
 COLUMNS += [
     "against",
@@ -192,6 +192,7 @@ def _record(
         *SCOPE,
         "target",
         "optimization",
+        "not_engaged",
         "path",
         "batching",
         "cache_share",

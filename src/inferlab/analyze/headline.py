@@ -75,7 +75,7 @@ def _machine_line(results: ResultSet, is_this: bool) -> dict[str, Any]:
         "logical_cores": machine.logical_cores,
         "physical_cores": machine.physical_cores,
         "memory_gib": machine.memory_gib,
-        "accelerators": ", ".join(f"{found.cores} × {found.name}" for found in machine.accelerators),
+        "accelerators": ", ".join(f"{found.name} ({found.cores} cores)" for found in machine.accelerators),
         "python": machine.python,
         "packages": json.dumps(machine.packages, sort_keys=True),
         "server_cores": len(machine.core_plan.server),

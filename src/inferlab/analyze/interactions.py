@@ -20,7 +20,7 @@ FACTORS: dict[str, tuple[str, str]] = {
 }
 """Factor: its low and its high level."""
 
-COLUMNS = [*SCOPE, "target", "scenario", "metric", "contrast", "meaning", "rounds"]
+COLUMNS = [*SCOPE, "target", "scenario", "metric", "contrast", "meaning", "not_engaged", "rounds"]
 COLUMNS += ["ratio", "ratio_low", "ratio_high", "p_value", "p_adjusted"]
 
 
@@ -59,8 +59,10 @@ def interaction_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     records: list[dict[str, Any]] = []
     for names, members in grids.items():
         for metric in metrics_of(members[0]):
+            missed = sorted({row.keys["not_engaged"] for row in members} - {""})
             found = _contrast_records(members, metric, confidence)
-            records += [{**dict(zip(names_of, names, strict=True)), **line} for line in found]
+            own = {**dict(zip(names_of, names, strict=True)), "not_engaged": "; ".join(missed)}
+            records += [{**own, **line} for line in found]
     frame = pd.DataFrame.from_records(records, columns=COLUMNS)
     if frame.empty:
         return frame

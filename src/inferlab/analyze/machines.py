@@ -12,7 +12,7 @@ import numpy as np
 
 from inferlab.analyze.autocorrelation import Autocorrelation, drift_of
 from inferlab.analyze.comparisons import metrics_of
-from inferlab.analyze.quality import quality_values
+from inferlab.analyze.quality import accuracy_values
 from inferlab.analyze.results import ResultSet
 from inferlab.analyze.rows import SET_KEYS, Row, grouped
 from inferlab.analyze.statistics import UnpairedRatio, geometric_interval, holm, unpaired_ratio
@@ -28,7 +28,8 @@ WORK = ("study", "model", "optimization", "path", "batching", "cache_share", "ba
 
 COLUMNS = {
     **dict.fromkeys(
-        ("profile", *WORK, "metric", "better", "machine_id", "environment_id", "target", "precision"), "str"
+        ("profile", *WORK, "metric", "better", "machine_id", "environment_id", "target", "precision", "not_engaged"),
+        "str",
     ),
     "rounds": "float64",
     "value": "float64",
@@ -128,8 +129,9 @@ def _lines(
 
 
 def _facts(row: Row, confidence: float) -> dict[str, Any]:
-    names = ("profile", *WORK, "machine_id", "environment_id", "target", "precision")
-    quality = quality_values(row.results, row.keys["model"], row.keys["optimization"], row.keys["target"], confidence)
+    names = ("profile", *WORK, "machine_id", "environment_id", "target", "precision", "not_engaged")
+    cell = (row.keys["model"], row.keys["optimization"], row.keys["target"])
+    quality = accuracy_values(row.results, *cell, confidence)
     return {name: row.keys[name] for name in names} | {
         name: quality[name] for name in ("quality", "quality_low", "quality_high") if name in quality
     }

@@ -125,6 +125,13 @@ class ResultSet:
                 found[(of_study, configuration, scenario)] = group[["round", "attempt", "latency_s", *columns]]
         return found
 
+    def not_engaged(self, model: str, optimization: str, target: str) -> str:
+        """Why the optimization did not take effect in the artifact; empty where it did or there is none."""
+        artifact = self.artifacts.get((model, optimization, target))
+        if artifact is None or artifact.engagement is None:
+            return ""
+        return artifact.engagement.missed(artifact.precision)
+
     def correct(self, model: str, optimization: str, target: str) -> "pd.Series[bool] | None":
         """Whether each evaluation sample was predicted right, by sample index; None where nothing was predicted.
 

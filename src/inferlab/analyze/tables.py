@@ -10,6 +10,7 @@ from inferlab.analyze.breakdown import breakdown_table
 from inferlab.analyze.caching import caching_table
 from inferlab.analyze.cold_start import cold_start_table
 from inferlab.analyze.comparisons import comparison_table, noise_table
+from inferlab.analyze.engagement import engagement_table
 from inferlab.analyze.headline import headline, machine_table
 from inferlab.analyze.interactions import interaction_table
 from inferlab.analyze.knee import knee_table
@@ -79,6 +80,7 @@ def write_tables(
         "trials": trial_table(sets),
         "breakdown": breakdown_table(rows, confidence),
         "ablation": ablation_table(rows, confidence),
+        "engagement": engagement_table(sets, rows, confidence),
         "quality": quality_table(sets, confidence),
         "interactions": interaction_table(rows, confidence),
         "noise": noise,

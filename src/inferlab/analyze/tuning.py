@@ -67,9 +67,10 @@ def trial_table(sets: Sequence[ResultSet]) -> "pd.DataFrame":
             part: [getattr(planned[name], part) for name in trials["configuration"]]
             for part in ("target", "optimization")
         }
+        cells = zip(trials["model"], parts["optimization"], parts["target"], strict=True)
         if len(trials):
-            frames.append(trials.assign(**parts))
-    empty = pd.DataFrame(columns=[*TRIAL_COLUMNS, "target", "optimization"])
+            frames.append(trials.assign(**parts, not_engaged=[found.not_engaged(*cell) for cell in cells]))
+    empty = pd.DataFrame(columns=[*TRIAL_COLUMNS, "target", "optimization", "not_engaged"])
     return pd.concat(frames, ignore_index=True) if frames else empty
 
 

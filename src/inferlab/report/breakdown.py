@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 from inferlab.report.breakdown_figures import stacked_bars
 from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import MUTED, STUB, Column, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import (
+    MUTED,
+    STUB,
+    Column,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import (
     MISSING,
     Fragment,
@@ -81,6 +90,7 @@ def breakdown_tables(report: Report) -> Fragment:
             parts.append(paragraph(MEANS.format(report.interval), "note") + paragraph(PATHS, "note"))
         for (study, model, scenario), lines in frame.groupby(["study", "model", "scenario"], sort=False):
             notes = [f"{rounds_note(lines)} {noise_note(report.of_set('noise', found), str(study), str(model))}"]
+            notes.append(engagement_note(lines))
             parts.append(heading(3, on_machine(report, found, f"{model}, {scenario_label(str(scenario))}")))
             identifier = f"breakdown-{found['id']}-{study}-{model}-{scenario}"
             parts.append(
@@ -119,6 +129,7 @@ def ablation_tables(report: Report) -> Fragment:
         parts.append(paragraph(INGREDIENTS, "note") + paragraph(JUDGED.format(1 - report.confidence), "note"))
         for (study, model), lines in frame.groupby(["study", "model"], sort=False):
             notes = [f"{rounds_note(lines)} {_floor_note(lines)}"]
+            notes.append(engagement_note(lines))
             parts.append(heading(3, on_machine(report, found, f"{model} on {', '.join(lines['target'].unique())}")))
             identifier = f"ablation-{found['id']}-{study}-{model}"
             cells, columns = _ablation_lines(lines), _ablation_columns(lines, report)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inferlab.report.figures import figure_html, theme, with_labels
+from inferlab.report.tables import engagement_caption
 from inferlab.report.text import scenario_label
 
 if TYPE_CHECKING:
@@ -42,4 +43,4 @@ def stacked_bars(frame: "pd.DataFrame", title: str, stages: Mapping[str, str]) -
         axis.grid(visible=False, axis="y")
     axes[0][0].invert_yaxis()
     axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    return figure_html(figure, f"{title}: where the time of a request goes.")
+    return figure_html(figure, f"{title}: where the time of a request goes.{engagement_caption(frame)}")

@@ -5,10 +5,19 @@ from typing import TYPE_CHECKING, Any
 from inferlab.report.figures import figure_html, plain_ticks, theme
 from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_caption,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import (
     MISSING,
     Fragment,
+    engagement_mark,
     heading,
     missing,
     not_selected,
@@ -44,6 +53,7 @@ def caching_tables(report: Report, study: str = STUDY) -> Fragment:
                 "Speed-up: ratio of throughput to the endpoint without a cache, paired by round. Hit and miss: median "
                 "latency of all measured requests of a kind. Which differences are real is on the page of comparisons.",
                 f"{rounds_note(lines)} {noise_note(noise, study, str(model))}",
+                engagement_note(lines),
             ]
             identifier = f"caching-{found['id']}-{model}-{scenario}"
             cells = lines_by_target(lines, _cells)
@@ -112,6 +122,9 @@ def _curves(frame: "pd.DataFrame", title: str, report: Report) -> str:
     import seaborn as sns
 
     figure, axis = plt.subplots(figsize=(8.5, 4.8), layout="constrained")
+    frame = frame.assign(
+        optimization=[f"{one['optimization']}{engagement_mark(one)}" for one in frame.to_dict("records")]
+    )
     groups = list(frame.groupby(["model", "target", "optimization", "scenario"], sort=False))
     for (names, lines), colour in zip(groups, sns.color_palette("colorblind", len(groups)), strict=True):
         x, y = 100 * lines["hit_share"], lines["speedup"]
@@ -132,5 +145,5 @@ def _curves(frame: "pd.DataFrame", title: str, report: Report) -> str:
     axis.set(yscale="log", xlabel="answered from the cache (%)", ylabel="speed-up over no cache (log scale)")
     plain_ticks(axis.yaxis)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    caption = f"{title}: speed-up against the share of hits, with {report.interval}s."
+    caption = f"{title}: speed-up against the share of hits, with {report.interval}s.{engagement_caption(frame)}"
     return figure_html(figure, caption)

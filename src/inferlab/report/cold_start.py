@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 from inferlab.report.figures import figure_html, theme
 from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_caption,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import (
     Fragment,
     configuration_label,
@@ -52,6 +60,7 @@ def cold_start_tables(report: Report) -> Fragment:
             parts.append("".join(paragraph(text, "note") for text in (STARTS, PARTS_OF_IT, RATIOS)))
         for (study, model, scenario), lines in frame.groupby(["study", "model", "scenario"], sort=False):
             notes = [f"Geometric means. {rounds_note(lines)} {noise_note(noise, str(study), str(model))}"]
+            notes.append(engagement_note(lines))
             parts.append(heading(3, on_machine(report, found, f"{model}: {scenario_label(str(scenario))}")))
             identifier = f"cold-start-{found['id']}-{study}-{model}-{scenario}"
             cells = lines_by_target(lines, _cells)
@@ -127,4 +136,6 @@ def _bars(frame: "pd.DataFrame", title: str, report: Report) -> str:
     axis.invert_yaxis()
     axis.set(xlabel="seconds since the process started")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(PARTS), frameon=False)
-    return figure_html(figure, f"{title}: geometric means, with the {report.interval} of the first answer.")
+    return figure_html(
+        figure, f"{title}: geometric means, with the {report.interval} of the first answer.{engagement_caption(frame)}"
+    )

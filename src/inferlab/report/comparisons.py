@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from inferlab.report.figures import VERDICT_COLOURS, figure_html, theme, with_labels
 from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import GROUP, MUTED, STUB, Column, render, twin_note
+from inferlab.report.tables import GROUP, MUTED, STUB, Column, engagement_caption, engagement_note, render, twin_note
 from inferlab.report.text import (
     MISSING,
     Fragment,
     configuration_label,
+    engagement_mark,
     factor,
     heading,
     metric_label,
@@ -161,6 +162,7 @@ def _verdicts(frame: "pd.DataFrame", twin: str, identifier: str, report: Report,
         "More rounds: what a tie would take, if the difference seen is the true one, to be found at 80 % power "
         "and to leave the noise floor; a dash where the twin's own difference is as large.",
         twin,
+        engagement_note(frame),
     ]
     return render(identifier, [verdict_line(line) for line in frame.to_dict("records")], columns, stub, notes)
 
@@ -201,6 +203,7 @@ def _forest(frame: "pd.DataFrame", title: str, against: str, report: Report) -> 
     caption = (
         f"{title}: {metric_label(shown['metric'].iloc[0])} over that of {against}, with {report.interval}s. Green: "
         "better, orange: worse, grey: tie; the grey band is the noise floor of the A/A twin."
+        f"{engagement_caption(shown)}"
     )
     return figure_html(figure, caption)
 
@@ -224,7 +227,9 @@ def _interactions(frame: "pd.DataFrame", identifier: str, report: Report, stub: 
     scenarios = list(dict.fromkeys(frame["scenario"]))
     lines = []
     for (target, metric, contrast), group in frame.groupby(keys, sort=False):
-        line: dict[str, Any] = {GROUP: f"{target}, {metric_label(str(metric))}", STUB: contrast}
+        first = group.to_dict("records")[0]
+        mark = engagement_mark(first) if "precision" in str(contrast) else ""
+        line: dict[str, Any] = {GROUP: f"{target}, {metric_label(str(metric))}", STUB: f"{contrast}{mark}"}
         line["meaning"] = group["meaning"].iloc[0]
         for found in group.to_dict("records"):
             line[found["scenario"]] = _ratio(found) + (" *" if found["p_adjusted"] < 1 - report.confidence else "")
@@ -235,5 +240,6 @@ def _interactions(frame: "pd.DataFrame", identifier: str, report: Report, stub: 
         "High over low level: int8-static over fp32, batching over none, fastapi over direct. A main effect is a ratio "
         "averaged over the other factors; a pair says by which factor one effect changes with the other. 1: no effect.",
         f"* Holm's p over this model's contrasts is below {1 - report.confidence:.2g}.",
+        engagement_note(frame.assign(optimization="low precision")),
     ]
     return render(identifier, lines, columns, stub, notes)

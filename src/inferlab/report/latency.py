@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING
 from inferlab.report.figures import colours, figure_html, plain_ticks, theme, with_labels
 from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_caption,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    paper_columns,
+    paper_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import (
     Fragment,
     heading,
@@ -40,6 +50,7 @@ def latency_tables(report: Report, study: str = STUDY) -> Fragment:
                 "requests.",
                 f"{rounds_note(of_model)} {_failures(of_model)} {noise_note(noise, study, str(model))}",
                 paper_note(of_model, PAPER),
+                engagement_note(of_model),
             ]
             parts.append(heading(3, on_machine(report, found, str(model))))
             lines = lines_by_target(of_model, _cells)
@@ -128,6 +139,6 @@ def _distributions(quantiles: "pd.DataFrame", title: str) -> str:
         plain_ticks(axis.xaxis)
     caption = (
         f"{title}. Box: middle half of the requests, line: median, whiskers: 5th to 95th percentile. "
-        "Colour: optimization."
+        f"Colour: optimization.{engagement_caption(data)}"
     )
     return figure_html(figure, caption)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import figure_html, plain_ticks, theme
 from inferlab.report.source import Report
-from inferlab.report.tables import GROUP, STUB, Column, bullet_list, render
+from inferlab.report.tables import GROUP, STUB, Column, bullet_list, engagement_caption, engagement_note, render
 from inferlab.report.text import (
+    MISSING,
     Fragment,
     configuration_label,
+    engagement_mark,
     heading,
     metric_label,
     paragraph,
@@ -41,7 +43,7 @@ WEIGHTS = (
     "Weights: whether the optimized model is the same file as on the reference. Where it is another, it was fitted or "
     "calibrated on each machine, and speed may differ with it as accuracy does."
 )
-VERDICTS = {"better": " ▲ better", "worse": " ▼ worse", "open": " open", "": ""}
+VERDICTS = {"better": "▲ better", "worse": "▼ worse", "open": "open"}
 WORK = ["optimization", "path", "batching", "cache_share", "batch_limit", "handler"]
 """What a group of lines has in common; columns of tables/machine_comparisons.csv."""
 SCALES = {"latency_p50_s": MS, "throughput_per_s": 1.0}
@@ -55,8 +57,8 @@ def machine_tables(report: Report) -> Fragment:
         Column("cores", "cores", "hardware"),
         Column("memory", "GiB", "hardware"),
         Column("accelerators", "accelerators", "hardware", left=True, absent="none"),
-        Column("granted", "server's", "cores used"),
-        Column("load", "load's", "cores used"),
+        Column("granted", "server", "cores granted"),
+        Column("load", "load", "cores granted"),
         Column("python", "Python", "environment"),
         Column("torch", "torch", "environment"),
         Column("rounds", "rounds", "measured"),
@@ -75,13 +77,17 @@ def machine_tables(report: Report) -> Fragment:
 
 def work_tables(report: Report) -> Fragment:
     """What several machines measured alike, side by side; nothing where there is one."""
-    frame = report.table("machine_comparisons")
+    frame, names = report.table("machine_comparisons"), _names(report)
+    against = frame[frame["against_machine_id"] != ""].to_dict("records")
+    reference = names[against[0]["against_machine_id"], against[0]["against_environment_id"]] if against else MISSING
     parts = []
     for (study, model), lines in frame.groupby(["study", "model"], sort=False):
         parts.append(heading(3, f"{model}, study {study}"))
-        notes = [UNPAIRED.format(1 - report.confidence), REFERENCE.format(report.sets[0]["machine"]), WEIGHTS]
-        identifier = f"work-{study}-{model}"
-        parts.append(render(identifier, _lines(lines, _names(report)), _columns(lines, report), "machine", notes))
+        cells, columns = _lines(lines, names, reference), _columns(lines, report)
+        parts.append(render(f"work-{study}-{model}", cells, columns, "target and machine", [engagement_note(lines)]))
+    if parts:
+        notes = [UNPAIRED.format(1 - report.confidence), REFERENCE.format(reference), WEIGHTS]
+        parts = [heading(2, "The same work"), *(paragraph(note, "note") for note in notes), *parts]
     if len(report.sets) > 1 and frame.empty:
         parts.append(paragraph("No configuration was measured under the same scenario on two of these machines."))
     return Fragment("".join(parts))
@@ -155,14 +161,20 @@ def _columns(frame: "pd.DataFrame", report: Report) -> list[Column]:
     return columns
 
 
-def _lines(frame: "pd.DataFrame", names: dict[tuple[str, str], str]) -> list[dict[str, Any]]:
+def _lines(frame: "pd.DataFrame", names: dict[tuple[str, str], str], reference: str) -> list[dict[str, Any]]:
     lines = []
     for _, work in frame.groupby(WORK, sort=False, dropna=False):
-        label = configuration_label(work.to_dict("records")[0])
-        for (machine, environment, target), own in work.groupby(["machine_id", "environment_id", "target"], sort=False):
-            line: dict[str, Any] = {GROUP: label, STUB: f"{names[machine, environment]} · {target}"}
-            for found in own.to_dict("records"):
+        label = configuration_label({**work.to_dict("records")[0], "not_engaged": ""})  # it did or not by target
+        targets = {target: place for place, target in enumerate(dict.fromkeys(work["target"]))}
+        work = work.sort_values("target", key=lambda column: column.map(targets.__getitem__), kind="stable")
+        for _, own in work.groupby(["target", "machine_id", "environment_id"], sort=False):
+            records = own.to_dict("records")
+            name = names[records[0]["machine_id"], records[0]["environment_id"]]
+            line: dict[str, Any] = {GROUP: label, STUB: f"{records[0]['target']}{engagement_mark(records[0])} · {name}"}
+            for found in records:
                 line |= _cells(found)
+                if name == reference:
+                    line[f"{found['scenario']}-{found['metric']}-ratio"] = "reference"
             lines.append(line)
     return lines
 
@@ -176,7 +188,7 @@ def _cells(line: dict[Any, Any]) -> dict[str, str]:
     if line["verdict"]:
         ratio = with_interval(line["ratio"], line["ratio_low"], line["ratio_high"])
         where = "" if line["against_target"] == line["target"] else f" (to {line['against_target']})"
-        cells[f"{key}-ratio"] = f"{ratio}{VERDICTS[line['verdict']]}{where}"
+        cells[f"{key}-ratio"] = f"{ratio} {VERDICTS[line['verdict']]}{where}"
         cells["weights"] = line["weights"] or "not known"
     return cells
 
@@ -210,5 +222,7 @@ def _intervals(frame: "pd.DataFrame", title: str, report: Report) -> str:
     handles, shown = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, shown, loc="outside lower center", ncols=min(len(names), 3), frameon=False)
     return figure_html(
-        figure, f"{title}: the same work on each machine, with {report.interval}s over its own rounds; not paired."
+        figure,
+        f"{title}: the same work on each machine, with {report.interval}s over its own rounds; not paired."
+        f"{engagement_caption(frame)}",
     )

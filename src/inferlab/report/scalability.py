@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.scalability_figures import latency_curves, throughput_curves
 from inferlab.report.source import Report
-from inferlab.report.tables import GROUP, MUTED, STUB, Column, noise_note, render, rounds_note
+from inferlab.report.tables import GROUP, MUTED, STUB, Column, engagement_note, noise_note, render, rounds_note
 from inferlab.report.text import (
     MISSING,
     Fragment,
@@ -47,6 +47,7 @@ def load_tables(report: Report) -> Fragment:
                 "Percentiles are of all measured requests, with Woodruff's interval over rounds; … where requests are "
                 "too few for an upper bound, – where too few for the percentile.",
                 f"{rounds_note(lines)} {noise_note(report.of_set('noise', found), str(study), str(model))}",
+                engagement_note(lines),
             ]
             identifier = f"scalability-{found['id']}-{study}-{model}"
             parts.append(heading(3, on_machine(report, found, f"{model}: {scenario_label(str(study))}")))
@@ -112,6 +113,7 @@ def rate_limit_tables(report: Report) -> Fragment:
                 f"1/{2 ** first['steps']:.0f} of that. Mean over the rounds whose search came to its end; 0 where no "
                 "rate kept the limit. Longer blocks see longer queues.",
                 _never_exceeded(lines),
+                engagement_note(lines),
             ]
             parts.append(heading(3, on_machine(report, found, f"{model}: {scenario_label(str(scenario))}")))
             identifier = f"limit-{found['id']}-{study}-{model}-{scenario}"
@@ -178,6 +180,7 @@ def tenfold_tables(report: Report) -> Fragment:
                 f"there as a whole, where intervals are widened so that any verdict of the table is false with a "
                 f"probability of at most {number(1 - report.confidence, digits=1)} (Bonferroni); else open.",
                 rounds_note(lines),
+                engagement_note(lines),
             ]
             parts.append(heading(3, on_machine(report, found, str(model))))
             identifier = f"tenfold-{found['id']}-{study}-{model}"
@@ -253,7 +256,8 @@ def _knees(frame: "pd.DataFrame", identifier: str, report: Report, stub: str) ->
     notes = [
         "Knee: the rate of greatest power, rate over mean latency (Kleinrock 1979), between the measured levels; its "
         "interval is the jackknife's over rounds. A queue with exponential service has it at 50 %, one with constant "
-        "service at 59 %. – where the levels do not enclose one."
+        "service at 59 %. – where the levels do not enclose one.",
+        engagement_note(frame),
     ]
     return render(identifier, lines, columns, stub, notes)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inferlab.report.figures import colours, figure_html, plain_ticks, theme, with_labels
+from inferlab.report.tables import engagement_caption
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,7 @@ def latency_curves(levels: "pd.DataFrame", knees: "pd.DataFrame", title: str, in
     caption = (
         f"{title}: latency against load in an open loop, with {interval}s; ★ is the knee, where rate over mean latency "
         "is greatest. Right of the dotted line latency grows for as long as the load lasts."
+        f"{engagement_caption(levels)}"
     )
     return figure_html(figure, caption)
 
@@ -59,7 +61,9 @@ def throughput_curves(crowds: "pd.DataFrame", title: str, interval: str) -> str:
     axis.set_xticks(counts, [f"{count:g}" for count in counts])
     axis.set(xlabel="callers", ylabel="requests per second", ylim=(0, None))
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    return figure_html(figure, f"{title}: throughput against callers in a closed loop, with {interval}s.")
+    return figure_html(
+        figure, f"{title}: throughput against callers in a closed loop, with {interval}s.{engagement_caption(crowds)}"
+    )
 
 
 def _curves(frame: "pd.DataFrame") -> list[tuple[str, "pd.DataFrame", dict[str, Any]]]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SET = ["machine_id", "environment_id", "profile"]
 TEXT = {"reason": str, "hint": str, "verdict": str, "note": str, "engagement": str, "accelerators": str}
+TEXT |= {"not_engaged": str, "saturated_by": str}
 TEXT |= {"against": str, "twin_warning": str, "state": str, "handler": str, "ingredient": str}
 TEXT |= dict.fromkeys(("weights", "against_machine_id", "against_environment_id", "against_target"), str)
 TEXT |= {"ended_by": str, "widest": str, "widest_scenario": str}

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Any
 from inferlab.report.figures import colours, figure_html, theme, with_labels
 from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_caption,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    paper_columns,
+    paper_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import Fragment, heading, number, published, scenario_label, with_interval
 
 if TYPE_CHECKING:
@@ -30,6 +40,7 @@ def throughput_tables(report: Report, study: str = STUDY) -> Fragment:
                 "are over rounds. Time per item is the inverse of the mean.",
                 f"{rounds_note(of_model)} {noise_note(noise, study, str(model))}",
                 paper_note(of_model, PAPER),
+                engagement_note(of_model),
             ]
             parts.append(heading(3, on_machine(report, found, str(model))))
             lines = lines_by_target(of_model, _cells)
@@ -79,7 +90,7 @@ def interval_bars(frame: "pd.DataFrame", columns: tuple[str, str, str], scale: f
         bounds = [(here["shown"] - here[low] * scale).abs(), (here[high] * scale - here["shown"]).abs()]
         axis.errorbar(here["shown"], places, xerr=bounds, fmt="none", ecolor="#111827", elinewidth=1.2, capsize=2.5)
         axis.set(xlabel=unit, ylabel="", title=scenario_label(str(scenario)))
-    return figure_html(figure, caption)
+    return figure_html(figure, f"{caption}{engagement_caption(data)}")
 
 
 def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:

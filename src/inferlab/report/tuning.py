@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import GROUP, MUTED, STUB, Column, render, rounds_note
+from inferlab.report.tables import GROUP, MUTED, STUB, Column, engagement_note, render, rounds_note
 from inferlab.report.text import (
     MISSING,
     Fragment,
     configuration_label,
+    engagement_mark,
     factor,
     heading,
     missing,
@@ -93,7 +94,7 @@ def _found(lines: "pd.DataFrame", trials: "pd.DataFrame") -> list[str]:
         own = trials[trials["configuration"] == line["configuration"]]
         default = own.iloc[0]
         is_default = bool(default["chosen"])
-        name = f"{line['optimization']} on {line['target']}"
+        name = f"{line['optimization']}{engagement_mark(line)} on {line['target']}"
         if not own["rate_per_s"].max() > 0:
             texts.append(f"{name}: no candidate kept the limit at any rate, so that the default stands.")
             continue
@@ -169,6 +170,7 @@ def _notes(lines: "pd.DataFrame", report: Report) -> list[str]:
         f"over all lines of the study is below {1 - report.confidence:.2g} and the ratio lies beyond noise floor and "
         "step.",
         f"{floor} {rounds_note(lines)}",
+        engagement_note(lines),
         f"Searches in which no rate kept the limit, which count as 0 and have no ratio: {kept:.0f}." if kept else "",
         f"Searches in which no rate broke the limit, so that the true one may be higher: {exceeded:.0f}."
         if exceeded
@@ -195,7 +197,7 @@ def _trials(trials: "pd.DataFrame", lines: "pd.DataFrame", identifier: str, stub
         ]
         cells.append(
             {
-                GROUP: f"{line['target']} · {line['optimization']}",
+                GROUP: f"{line['target']} · {line['optimization']}{engagement_mark(line)}",
                 STUB: f"{line['trial'] + 1}",
                 MUTED: line["outcome"] != "measured",
                 **{name: f"{line[name]:.0f}" for name in SETTINGS},
@@ -212,5 +214,6 @@ def _trials(trials: "pd.DataFrame", lines: "pd.DataFrame", identifier: str, stub
         "blocks; the first is the default, the others are those that Optuna's sampler (TPE) proposed, each once; "
         "where trials were left, one that had been disturbed was tried again. One search is noisy: that a trial found "
         "more than another is no verdict.",
+        engagement_note(trials),
     ]
     return render(identifier, cells, columns, stub, notes)

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING
 from inferlab.report.figures import theme
 from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    paper_columns,
+    paper_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import Fragment, heading, number, paragraph, published, scenario_label, with_interval
 from inferlab.report.throughput import interval_bars
 
@@ -42,6 +51,7 @@ def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
                 _absent_note(absent[absent["model"] == model]),
                 f"{_rates(of_model)} {rounds_note(of_model)} {noise_note(noise, study, str(model))}",
                 paper_note(of_model, "Paper: AWS Inferentia; what its percentages are of is not stated."),
+                engagement_note(of_model),
             ]
             columns = _columns(report, of_model)
             lines = lines_by_target(of_model, _cells)

@@ -94,20 +94,21 @@ def test_environments_of_one_machine_are_compared_as_machines_are(tmp_path: Path
 
 def test_what_a_machine_measured_is_judged_alone_whatever_stands_beside_it(tmp_path: Path) -> None:
     """Families, noise floors and verdicts stay within a machine: its lines are those that it has alone."""
-    sizes = {"rounds": 6, "requests": 20, "samples": 40, "studies": tuple(STUDY_SCENARIOS)}
-    truths = [Synthetic(machine_id="a", **sizes), Synthetic(**{**TWICE_AS_SLOW, "noise": 0.05}, **sizes)]
-    for truth in truths:
-        write_results(tmp_path / truth.machine_id / "machines", truth)
-        shutil.copytree(tmp_path / truth.machine_id, tmp_path / "both", dirs_exist_ok=True)
-    for place in ("both", "a", "b"):
-        write_tables(tmp_path / place, STUDY_SCENARIOS, ["common-rate"], 0.95, (place, "environment-a", "full"))
+    studies = ("optimization", "scalability", "breakdown", "tuning")
+    sizes = {"rounds": 6, "requests": 15, "samples": 40, "studies": studies}
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    write_results(alone / "machines", Synthetic(**{**TWICE_AS_SLOW, "noise": 0.05}, **sizes))
+    shutil.copytree(alone, both)
+    write_results(both / "machines", Synthetic(machine_id="a", **sizes))
+    for place in (alone, both):
+        write_tables(place, STUDY_SCENARIOS, ["common-rate"], 0.95, HERE)
     across = {"machines.csv", "machine_comparisons.csv"}
-    names = {path.relative_to(tmp_path / "both") for path in (tmp_path / "both").rglob("*.csv")}
+    names = [path.relative_to(both) for path in both.rglob("*.csv")]
     tables = [name for name in names if name.parts[0] != "plots" and name.name not in across]
     assert len(tables) > 15
     for name in tables:
-        both = pd.read_csv(tmp_path / "both" / name, low_memory=False)
-        for machine_id in ("a", "b"):
-            alone = pd.read_csv(tmp_path / machine_id / name, low_memory=False)
-            found = both[both["machine_id"] == machine_id].reset_index(drop=True)
-            pd.testing.assert_frame_equal(found, alone, check_dtype=False, obj=str(name))
+        found = pd.read_csv(both / name, low_memory=False)
+        own = found[found["machine_id"] == "b"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(
+            own, pd.read_csv(alone / name, low_memory=False), check_dtype=False, obj=str(name)
+        )
