@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from inferlab.analyze.results import ResultSet
-from inferlab.analyze.rows import SET_KEYS, Row
+from inferlab.analyze.results import SET_KEYS, ResultSet
+from inferlab.analyze.rows import Row
 from inferlab.analyze.statistics import mean_interval
 from inferlab.studies.base import ClosedLoop
 

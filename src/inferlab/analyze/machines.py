@@ -13,8 +13,8 @@ import numpy as np
 from inferlab.analyze.autocorrelation import Autocorrelation, drift_of
 from inferlab.analyze.comparisons import metrics_of
 from inferlab.analyze.quality import accuracy_values
-from inferlab.analyze.results import ResultSet
-from inferlab.analyze.rows import SET_KEYS, Row, grouped
+from inferlab.analyze.results import SET_KEYS, ResultSet
+from inferlab.analyze.rows import Row, grouped
 from inferlab.analyze.statistics import UnpairedRatio, geometric_interval, holm, unpaired_ratio
 
 if TYPE_CHECKING:

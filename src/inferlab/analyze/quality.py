@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from inferlab.analyze.results import ResultSet
+from inferlab.analyze.results import SET_KEYS, ResultSet
 from inferlab.analyze.statistics import paired_proportion_difference, proportion_interval
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def quality_table(sets: list[ResultSet], confidence: float) -> "pd.DataFrame":
 
     lines = []
     for results in sets:
-        scope = dict(zip(("machine_id", "environment_id", "profile"), results.key, strict=True))
+        scope = dict(zip(SET_KEYS, results.key, strict=True))
         for (model, optimization, target), record in results.quality.items():
             values = quality_values(results, model, optimization, target, confidence)
             missed = results.not_engaged(model, optimization, target)
@@ -38,8 +38,7 @@ def quality_table(sets: list[ResultSet], confidence: float) -> "pd.DataFrame":
             lines.append(
                 {**scope, **cell, "outcome": record.outcome, "reason": record.reason, "not_engaged": missed, **numbers}
             )
-    names = ["machine_id", "environment_id", "profile", "model", "optimization", "target", "outcome", "reason"]
-    names.append("not_engaged")
+    names = [*SET_KEYS, "model", "optimization", "target", "outcome", "reason", "not_engaged"]
     return pd.DataFrame.from_records(lines, columns=[*names, *COLUMNS])
 
 

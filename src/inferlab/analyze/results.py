@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+SET_KEYS = ("machine_id", "environment_id", "profile")
+"""What tells result sets apart."""
 BLOCK_KEY = ["study", "configuration", "scenario", "round", "attempt"]
 REQUESTS_READ = [*BLOCK_KEY, "machine_id", "warmup", "status", "scheduled_s", "done_s"]
 ACCOUNT = ("parse_s", "queue_s", "batch_s", "infer_s", "serialize_s")
@@ -99,7 +101,7 @@ class ResultSet:
         frames = []
         for path in sorted(self.folder.glob("measurements/*/*/trials.parquet")):
             frame = _read_parquet(path, list(TRIAL_COLUMNS))
-            names = ("machine_id", "environment_id", "profile", "study", "model")
+            names = (*SET_KEYS, "study", "model")
             for column, expected in zip(names, (*self.key, *path.parts[-3:-1]), strict=True):
                 _check_column(path, frame, column, expected)
             if len(frame):
@@ -255,7 +257,7 @@ def _load_blocks(folder: Path, key: tuple[str, str, str]) -> "pd.DataFrame":
                 f"{path}: columns are missing: {', '.join(missing)}; another version of inferlab measured these "
                 f"results: measure them again with this one, or delete {folder}"
             )
-        names = ("machine_id", "environment_id", "profile", "study", "model")
+        names = (*SET_KEYS, "study", "model")
         for column, expected in zip(names, (*key, *place.parts[-2:]), strict=True):
             _check_column(path, frame, column, expected)
         if (frame["outcome"] == "measured").any() and not requests.is_file():

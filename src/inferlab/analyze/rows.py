@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from inferlab.analyze.results import BREAKDOWN, STAGE_COLUMNS, ResultSet, pooled_requests, usable_blocks
+from inferlab.analyze.results import BREAKDOWN, SET_KEYS, STAGE_COLUMNS, ResultSet, pooled_requests, usable_blocks
 from inferlab.records import PlannedConfiguration, PlanRecord
 from inferlab.studies.base import ProcessStart, Scenario, scenarios_of
 
@@ -42,8 +42,6 @@ KEYS = (
 )
 """Columns that every table begins with."""
 
-SET_KEYS = ("machine_id", "environment_id", "profile")
-"""What tells result sets apart."""
 FAMILY = (*SET_KEYS, "study")
 """What is compared and judged together: one study on one machine. Nothing is paired across families."""
 
