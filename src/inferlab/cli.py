@@ -188,6 +188,21 @@ def report(notebook: Notebook = "") -> None:
 
 
 @app.command()
+def bring(
+    source: Annotated[Path, typer.Argument(help="Another repository, its results/ or its results/machines/.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put them in the place of other results of a set.")
+    ] = False,
+) -> None:
+    """Check the results that another machine measured, and put them beside those that are here."""
+    from inferlab.bring_command import run
+
+    load_params(ROOT / "params.yaml")
+    with exclusive(ROOT, f"inferlab bring {source}"):
+        print(run(ROOT, source, replace=replace))
+
+
+@app.command()
 def compare(
     blocks: Annotated[
         Path, typer.Option(help="CSV or Parquet file with the columns configuration, round and value, a row a block.")

@@ -52,7 +52,22 @@ class Record(Frozen):
         except FileNotFoundError:
             raise ArtifactError(f"{path} is missing; run the stage that writes it (dvc repro)") from None
         except ValueError as error:
+            other = _other_version(path)
+            if other is not None:
+                raise ArtifactError(
+                    f"{path} has schema_version {other!r}; this inferlab reads {SCHEMA_VERSION}: use the version of "
+                    "inferlab that wrote it, or measure again with this one"
+                ) from None
             raise ArtifactError(f"{path} does not hold a {cls.__name__}: {error}") from error
+
+
+def _other_version(path: Path) -> object:
+    """The schema version of a record that another version of inferlab wrote; None where it is not that."""
+    try:
+        version = json.loads(path.read_text(encoding="utf-8"))["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return None if version == SCHEMA_VERSION else version
 
 
 class CorePlan(Frozen):
@@ -127,6 +142,10 @@ class OptimizationRecord(Record):
     files: dict[str, str] = {}
 
 
+LEAST_LOW_PRECISION_SHARE = 0.5
+"""Of the MACs; below it most of the work is that of full precision."""
+
+
 class Engagement(Frozen):
     """Evidence that an optimization took effect in an artifact. Shares are of all compute operators, 0 to 1."""
 
@@ -139,6 +158,24 @@ class Engagement(Frozen):
     macs_removed_share: float
     operators_on_accelerator_share: float | None
     note: str
+
+    def missed(self, precision: Precision) -> str:
+        """What did not take effect of an optimization to `precision`, or not in most of it; empty where all did."""
+        reasons = []
+        low, share = self.low_precision_operators, self.low_precision_mac_share
+        if precision == "weight-only":
+            reasons += ["weights are stored in low precision, and no operator computes in it"] if low == 0 else []
+        elif precision != "fp32" and low == 0:
+            reasons.append(f"{precision} was asked for, and no compute operator runs in low precision")
+        elif precision != "fp32" and share is not None and share < LEAST_LOW_PRECISION_SHARE:
+            reasons.append(f"{precision} was asked for, and only {100 * share:.0f} % of the MACs run in low precision")
+        zeroed = round(100 * self.zeroed_weight_share)
+        if zeroed and not self.sparse_kernels:  # what is less than that is what training happened to leave
+            reasons.append(f"{zeroed} % of the weights are zero, and no kernel skips them")
+        on_device = self.operators_on_accelerator_share
+        if on_device is not None and on_device < 1:
+            reasons.append(f"only {100 * on_device:.0f} % of the operators run on the accelerator")
+        return "; ".join(reasons)
 
 
 class ArtifactRecord(Record):
@@ -260,6 +297,9 @@ class Candidate(Frozen):
     threads: int
     replicas: int
 
+
+CANDIDATE = tuple(Candidate.model_fields)
+"""The settings of a candidate, which are also columns of its trial."""
 
 Count = Annotated[int, Field(ge=1, le=1024)]
 

@@ -103,6 +103,9 @@ class Synthetic:
     """By which rule `rounds` were measured."""
     overrides: dict[str, float] = field(default_factory=dict)
     """Configuration id to its true latency."""
+    torch: str = "2.13.0+cpu"
+    weights: str = "0123"
+    """Checksum of the optimized models' weights."""
 
     def configurations(self, study: str, model: str) -> list[Configuration]:
         targets = [*MEASURED_TARGETS, *ABSENT]
@@ -188,7 +191,7 @@ def machine_record(truth: Synthetic) -> MachineRecord:
         memory_gib=8,
         accelerators=(),
         python="3.11.9",
-        packages={"torch": "2.13.0+cpu", "openvino": "2026.2", "numpy": "2.4"},
+        packages={"torch": truth.torch, "openvino": "2026.2", "numpy": "2.4"},
         core_plan=CorePlan(server=(0,), load=(1,), isolated=True, note="one core serves, one generates load"),
     )
 
@@ -209,6 +212,7 @@ def write_model(folder: Path, truth: Synthetic, model: str, rng: np.random.Gener
             parameters=22_000,
             sparsity=0.5 if optimization == "sparse" else 0.0,
             time_s=2.0,
+            files={"module.safetensors": truth.weights},
         ).write(folder / "optimizations" / f"{model}-{optimization}.json")
         for target in (*MEASURED_TARGETS, *ABSENT):
             right = original_right.copy()
@@ -243,7 +247,7 @@ def _write_artifact(
             low_precision_operators=8 if int8 else 0,
             low_precision_operator_share=0.8 if int8 else 0.0,
             low_precision_mac_share=0.95 if int8 else 0.0,
-            zeroed_weight_share=0.0,
+            zeroed_weight_share=0.5 if optimization == "sparse" else 0.0,
             sparse_kernels=False,
             macs_removed_share=0.3 if optimization == "pruned" else 0.0,
             operators_on_accelerator_share=None,

@@ -94,3 +94,10 @@ def test_starting_imports_no_engine() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_bringing_results_that_are_not_there_is_the_users_error(root: Path) -> None:
+    result = inferlab("bring", "nowhere", cwd=root)
+    assert result.returncode == 2
+    assert "nowhere: there is no such folder" in result.stderr
+    assert not (root / "results").exists()

@@ -1,15 +1,13 @@
 """What each ingredient of an ordinary FastAPI handler costs: the handler beside those that lack or add one."""
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferlab.analyze.autocorrelation import autocorrelation_of
 from inferlab.analyze.breakdown import of_breakdown
-from inferlab.analyze.comparisons import FAMILY
 from inferlab.analyze.results import BREAKDOWN
-from inferlab.analyze.rows import Row, table
-from inferlab.analyze.statistics import NAN, Estimate, PairedRatio, holm, means_of, paired_logs, ratios_of
-from inferlab.analyze.verdicts import alpha_of_step, more_rounds, noise_floor, verdict_of
+from inferlab.analyze.rows import FAMILY, Row, grouped, table
+from inferlab.analyze.statistics import Estimate, PairedRatio, means_of, paired_logs, ratios_of
+from inferlab.analyze.verdicts import Compared, Judged, judge
 from inferlab.records import PlainHandler
 
 if TYPE_CHECKING:
@@ -51,7 +49,11 @@ COLUMNS = {
 }
 
 
-class _Compared(NamedTuple):
+VERDICTS = {"better": "costs", "worse": "saves", "tie": "tie", "": ""}
+"""Of an ingredient, by whether the latency with it is longer as what is added would be."""
+
+
+class _Variant(NamedTuple):
     """A variant, the handler that it is a variant of, ratio and difference (seconds), and the ratio of the twin."""
 
     row: Row
@@ -59,6 +61,11 @@ class _Compared(NamedTuple):
     found: PairedRatio
     difference_s: Estimate
     twin: PairedRatio | None
+
+    @property
+    def compared(self) -> Compared:
+        """The variant is longer where the ingredient that it adds costs, or where the one that it lacks saves."""
+        return Compared(self.found, self.twin, INGREDIENTS[self.row.keys["handler"]].added)
 
 
 def ablation_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
@@ -72,24 +79,16 @@ def ablation_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     variants = [row for row in of_breakdown(rows) if row.keys["handler"]]
     of_studies = [row for row in rows if row.kind == BREAKDOWN and row.measured]
     values: dict[int, dict[str, Any]] = {}
-    for study in _grouped(of_studies, FAMILY):
-        compared = [one for group in _grouped(study, ["model", "scenario"]) for one in _compared(group, confidence)]
-        adjusted = holm([one.found.p_value for one in compared])
-        step = alpha_of_step(adjusted, 1 - confidence)
-        for one, p_adjusted in zip(compared, adjusted.tolist(), strict=True):
-            values[id(one.row)] = _costs(one) | _verdict(one, p_adjusted, step, confidence)
+    for study in grouped(of_studies, FAMILY).values():
+        groups = grouped(study, ("model", "scenario")).values()
+        found = [one for group in groups for one in _variants(group, confidence)]
+        for one, judged in zip(found, judge([one.compared for one in found], confidence), strict=True):
+            values[id(one.row)] = _costs(one) | _verdict(judged)
     names = [{"ingredient": INGREDIENTS[row.keys["handler"]].name, "verdict": ""} for row in variants]
     return table(variants, COLUMNS, [name | values.get(id(row), {}) for row, name in zip(variants, names, strict=True)])
 
 
-def _grouped(rows: list[Row], names: list[str]) -> list[list[Row]]:
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(str(row.keys[name]) for name in names), []).append(row)
-    return list(groups.values())
-
-
-def _compared(group: list[Row], confidence: float) -> list[_Compared]:
+def _variants(group: list[Row], confidence: float) -> list[_Variant]:
     """Of the measured rows of one model under one scenario, the variants beside the study's reference."""
     first = group[0]
     reference = first.results.plans[(first.keys["study"], first.keys["model"])].reference
@@ -105,10 +104,10 @@ def _compared(group: list[Row], confidence: float) -> list[_Compared]:
     twin = ratios[0] if twins else None
     differences = [(row.by_round(METRIC) - base).dropna().to_numpy() for row in variants]
     found = zip(variants, ratios[len(twins) :], means_of(differences, confidence, autocorrelation), strict=True)
-    return [_Compared(row, plain, ratio, difference_s, twin) for row, ratio, difference_s in found]
+    return [_Variant(row, plain, ratio, difference_s, twin) for row, ratio, difference_s in found]
 
 
-def _costs(one: _Compared) -> dict[str, float]:
+def _costs(one: _Variant) -> dict[str, float]:
     """Of the ingredient, which the variant adds or lacks."""
     sign = 1 if INGREDIENTS[one.row.keys["handler"]].added else -1
     costs = sorted(sign * bound for bound in (one.difference_s.low, one.difference_s.high))
@@ -125,17 +124,10 @@ def _costs(one: _Compared) -> dict[str, float]:
     }
 
 
-def _verdict(one: _Compared, p_adjusted: float, step: float, confidence: float) -> dict[str, Any]:
-    """Also the further rounds that a tie would take, at the level of Holm's step that it missed."""
-    floor = NAN if one.twin is None else noise_floor(one.twin)
-    values: dict[str, Any] = {"p_adjusted": p_adjusted, "noise_floor": floor}
-    if math.isnan(floor) or math.isnan(p_adjusted):
-        return values
-    added = INGREDIENTS[one.row.keys["handler"]].added
-    # The variant is longer where the ingredient that it adds costs, or where the one that it lacks saves.
-    alpha = 1 - confidence
-    found = verdict_of(one.found.log_mean, p_adjusted, floor, higher_is_better=added, alpha=alpha)
-    values["verdict"] = {"better": "costs", "worse": "saves", "tie": "tie"}[found]
-    if found == "tie":
-        values["more_rounds_needed"] = more_rounds(one.found, one.twin, step, confidence)
-    return values
+def _verdict(judged: Judged) -> dict[str, Any]:
+    return {
+        "p_adjusted": judged.p_adjusted,
+        "noise_floor": judged.noise_floor,
+        "verdict": VERDICTS[judged.verdict],
+        "more_rounds_needed": judged.more_rounds,
+    }

@@ -42,13 +42,21 @@ INDEPENDENT = Autocorrelation((0.0,), (1.0,))
 
 def autocorrelation_of(series: Sequence["Series[float]"]) -> Autocorrelation:
     """`pooled_autocorrelation` of what configurations have in each round; indexed by round. Values not above 0 miss."""
+    return pooled_autocorrelation(_logs(series)) if series else INDEPENDENT
+
+
+def drift_of(series: Sequence["Series[float]"]) -> Autocorrelation:
+    """`drift_autocorrelation`, of the same."""
+    return drift_autocorrelation(_logs(series)) if series else INDEPENDENT
+
+
+def _logs(series: Sequence["Series[float]"]) -> np.ndarray:
+    """[rounds, configurations], in the order of the rounds; NaN for what misses or is not above 0."""
     import pandas as pd
 
-    if not series:
-        return INDEPENDENT
     values = pd.concat(series, axis=1).sort_index().to_numpy(dtype=float)
     positive = values > 0
-    return pooled_autocorrelation(np.where(positive, np.log(values, where=positive, out=np.zeros_like(values)), np.nan))
+    return np.where(positive, np.log(values, where=positive, out=np.zeros_like(values)), np.nan)
 
 
 def pooled_autocorrelation(logs: np.ndarray) -> Autocorrelation:
@@ -67,9 +75,27 @@ def pooled_autocorrelation(logs: np.ndarray) -> Autocorrelation:
     whole = float(squares.sum())
     if whole == 0.0:
         return INDEPENDENT
-    found = float(np.nansum(residuals[1:] * residuals[:-1])) / whole
     # Where one configuration scatters more than the others, it is all that is seen.
     alike = whole**2 / float((squares**2).sum()) * (1 - 1 / configurations)
+    return _probable(residuals, rounds, alike)
+
+
+def drift_autocorrelation(logs: np.ndarray) -> Autocorrelation:
+    """As `pooled_autocorrelation`, for means that are not paired: what all configurations of a round share is left in.
+
+    `logs` is [rounds, configurations], NaN where a configuration has none. All together count as one series, since what
+    drifts is common to them.
+    """
+    if logs.shape[0] < FEWEST_ROUNDS or np.isnan(logs).all():
+        return INDEPENDENT
+    residuals = logs[:, ~np.isnan(logs).all(axis=0)]
+    residuals = residuals - np.nanmean(residuals, axis=0, keepdims=True)
+    return _probable(residuals, logs.shape[0], alike=1.0) if np.nansum(residuals**2) > 0 else INDEPENDENT
+
+
+def _probable(residuals: np.ndarray, rounds: int, alike: float) -> Autocorrelation:
+    """Coefficients from what remains without the means, and from how many series say the same independently."""
+    found = float(np.nansum(residuals[1:] * residuals[:-1])) / float(np.nansum(residuals**2))
     variance = (1 - COEFFICIENTS**2) / (rounds * alike)
     likelihood = np.exp(-((found - _expected(rounds)) ** 2) / (2 * variance)) / np.sqrt(variance)
     before = np.full(COEFFICIENTS.size, (1 - INDEPENDENT_BEFORE) / (COEFFICIENTS.size - 1))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from inferlab.analyze.autocorrelation import Autocorrelation, autocorrelation_of
 from inferlab.analyze.quality import ORIGINAL
-from inferlab.analyze.rows import Row
-from inferlab.analyze.statistics import NAN, PairedRatio, holm, paired_logs, ratios_of
-from inferlab.analyze.verdicts import alpha_of_step, more_rounds, noise_floor, verdict_of
+from inferlab.analyze.rows import FAMILY, Row, grouped
+from inferlab.analyze.statistics import NAN, PairedRatio, paired_logs, ratios_of
+from inferlab.analyze.verdicts import Compared, Judged, judge, noise_floor
 from inferlab.studies.base import LoadLevel, RateSearch
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ METRICS = {"latency_p50_s": "lower", "throughput_per_s": "higher"}
 TWIN_TOLERANCE = 0.03
 """How far the median round ratio of the A/A twin may be off one before the pages warn of it."""
 
-FAMILY = ["machine_id", "environment_id", "profile", "study"]
-"""A family of comparisons: what Holm corrects together."""
-
 SCOPE = (*FAMILY, "model")
 """What is never compared across."""
 
@@ -42,7 +39,7 @@ PAIR = ["model", "configuration", "reference", "scenario", "metric"]
 NOISE_COLUMNS = [*SCOPE, "scenario", "metric", "reference", "ratio_median", "ratio", "ratio_low", "ratio_high"]
 NOISE_COLUMNS += ["log_sd", "noise_floor", "rounds", "autocorrelation", "effective_rounds", "twin_warning"]
 
-COLUMNS = [*SCOPE, "target", "optimization", "path", "batching", "cache_share", "batch_limit", "handler"]
+COLUMNS = [*SCOPE, "target", "optimization", "not_engaged", "path", "batching", "cache_share", "batch_limit", "handler"]
 COLUMNS += ["configuration", "scenario", "metric", "better"]
 COLUMNS += [
     "against",
@@ -123,7 +120,7 @@ def comparison_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
                 line = _record(row, other, metric, better, found, twin)
                 records.append({**line, "against": against, "autocorrelation": autocorrelation.mean})
     frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, FOUND, TWIN])
-    families = [_judge(family, confidence) for _, family in frame.groupby(FAMILY, sort=False)]
+    families = [_judge(family, confidence) for _, family in frame.groupby(list(FAMILY), sort=False)]
     return pd.concat(families, ignore_index=True)[COLUMNS] if families else frame[COLUMNS]
 
 
@@ -140,11 +137,7 @@ def metrics_of(row: Row) -> dict[str, str]:
 
 def _families(rows: list[Row]) -> Iterator[tuple[tuple[str, ...], str, list[Row]]]:
     """Rows that may be compared with each other: one study and model of one set, under one scenario."""
-
-    families: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        families.setdefault(tuple(str(row.keys[name]) for name in (*SCOPE, "scenario")), []).append(row)
-    for names, group in families.items():
+    for names, group in grouped(rows, (*SCOPE, "scenario")).items():
         yield names[:-1], names[-1], group
 
 
@@ -199,6 +192,7 @@ def _record(
         *SCOPE,
         "target",
         "optimization",
+        "not_engaged",
         "path",
         "batching",
         "cache_share",
@@ -227,35 +221,30 @@ def _record(
 
 
 def _judge(family: "pd.DataFrame", confidence: float) -> "pd.DataFrame":
-    family = family.copy()
-    alpha = 1 - confidence
+    """The lines of a family with their verdicts; those that hold one comparison count once for Holm."""
     distinct = family.drop_duplicates(PAIR)
-    distinct = distinct.assign(p_adjusted=holm(distinct["p_value"].to_numpy(dtype=float)))
-    of_step = alpha_of_step(distinct["p_adjusted"].to_numpy(), alpha)
-    adjusted = distinct.set_index(PAIR)["p_adjusted"]
-    family["p_adjusted"] = adjusted.loc[list(family[PAIR].itertuples(index=False, name=None))].to_numpy()
-    judged = [_verdict(line, confidence, of_step) for line in family.to_dict("records")]
-    family["verdict"] = [verdict for verdict, _, _ in judged]
-    family["more_rounds_needed"] = [float(more) if more is not None else NAN for _, more, _ in judged]
-    family["note"] = [note for _, _, note in judged]
-    return family
-
-
-def _verdict(line: dict[Any, Any], confidence: float, alpha: float) -> tuple[str, int | None, str]:
-    """Verdict, further rounds that a tie would need, and a note."""
-    if math.isnan(line["noise_floor"]):
-        return "", None, "no verdict: the study's A/A twin was not measured under this scenario"
-    if math.isnan(line["p_adjusted"]):
-        return "", None, "no verdict: fewer than two rounds in common with the reference"
-    verdict = verdict_of(
-        line[FOUND].log_mean,
-        line["p_adjusted"],
-        line["noise_floor"],
-        higher_is_better=line["better"] == "higher",
-        alpha=1 - confidence,
+    compared = [Compared(line[FOUND], line[TWIN], line["better"] == "higher") for line in distinct.to_dict("records")]
+    judged = dict(zip(_pairs(distinct), judge(compared, confidence), strict=True))
+    of_lines = [judged[pair] for pair in _pairs(family)]
+    return family.assign(
+        p_adjusted=[one.p_adjusted for one in of_lines],
+        verdict=[one.verdict for one in of_lines],
+        more_rounds_needed=[NAN if one.more_rounds is None else float(one.more_rounds) for one in of_lines],
+        note=[_note(one, found) for one, found in zip(of_lines, family[FOUND], strict=True)],
     )
-    if verdict != "tie":
-        return verdict, None, ""
-    is_inside = abs(line[FOUND].log_mean) <= line["noise_floor"]
-    note = "inside the noise floor" if is_inside else "not separable with these rounds"
-    return verdict, more_rounds(line[FOUND], line[TWIN], alpha, confidence), note
+
+
+def _pairs(family: "pd.DataFrame") -> list[tuple[str, ...]]:
+    return list(family[PAIR].itertuples(index=False, name=None))
+
+
+def _note(judged: Judged, found: PairedRatio) -> str:
+    """Why there is no verdict, or what kind of tie it is."""
+    if math.isnan(judged.noise_floor):
+        return "no verdict: the study's A/A twin was not measured under this scenario"
+    if math.isnan(judged.p_adjusted):
+        return "no verdict: fewer than two rounds in common with the reference"
+    if judged.verdict != "tie":
+        return ""
+    is_inside = abs(found.log_mean) <= judged.noise_floor
+    return "inside the noise floor" if is_inside else "not separable with these rounds"

@@ -3,6 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from inferlab.analyze.names import machine_names
 from inferlab.analyze.results import ResultSet
 
 if TYPE_CHECKING:
@@ -12,11 +13,15 @@ DECIMALS = 6
 
 
 def machine_table(sets: list[ResultSet], this: tuple[str, str, str] | None) -> "pd.DataFrame":
-    """One line a set: hardware, versions, and when and how much was measured. Versions are a JSON object."""
+    """One line a set: hardware, versions, and when and how much was measured. Versions are a JSON object.
+
+    `machine` is a short name for people (names.py).
+    """
     import pandas as pd
 
-    lines = [_machine_line(results, results.key == this) for results in sets]
-    columns = list(lines[0]) if lines else ["machine_id", "environment_id", "profile", "this_run"]
+    names = machine_names(results.machine for results in sets)
+    lines = [{"machine": names[results.key[:2]], **_machine_line(results, results.key == this)} for results in sets]
+    columns = list(lines[0]) if lines else ["machine", "machine_id", "environment_id", "profile", "this_run"]
     return pd.DataFrame.from_records(lines, columns=columns)
 
 
@@ -70,7 +75,7 @@ def _machine_line(results: ResultSet, is_this: bool) -> dict[str, Any]:
         "logical_cores": machine.logical_cores,
         "physical_cores": machine.physical_cores,
         "memory_gib": machine.memory_gib,
-        "accelerators": ", ".join(f"{found.cores} × {found.name}" for found in machine.accelerators),
+        "accelerators": ", ".join(f"{found.name} ({found.cores} cores)" for found in machine.accelerators),
         "python": machine.python,
         "packages": json.dumps(machine.packages, sort_keys=True),
         "server_cores": len(machine.core_plan.server),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inferlab.analyze.comparisons import SCOPE, metrics_of
-from inferlab.analyze.rows import Row
+from inferlab.analyze.rows import Row, grouped
 from inferlab.analyze.statistics import geometric_interval, holm, p_value_of_zero_mean
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ FACTORS: dict[str, tuple[str, str]] = {
 }
 """Factor: its low and its high level."""
 
-COLUMNS = [*SCOPE, "target", "scenario", "metric", "contrast", "meaning", "rounds"]
+COLUMNS = [*SCOPE, "target", "scenario", "metric", "contrast", "meaning", "not_engaged", "rounds"]
 COLUMNS += ["ratio", "ratio_low", "ratio_high", "p_value", "p_adjusted"]
 
 
@@ -55,15 +55,14 @@ def interaction_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     import pandas as pd
 
     names_of = (*SCOPE, "target", "scenario")
-    grids: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        if row.measured and _in_grid(row):
-            grids.setdefault(tuple(str(row.keys[name]) for name in names_of), []).append(row)
+    grids = grouped([row for row in rows if row.measured and _in_grid(row)], names_of)
     records: list[dict[str, Any]] = []
     for names, members in grids.items():
         for metric in metrics_of(members[0]):
+            missed = sorted({row.keys["not_engaged"] for row in members} - {""})
             found = _contrast_records(members, metric, confidence)
-            records += [{**dict(zip(names_of, names, strict=True)), **line} for line in found]
+            own = {**dict(zip(names_of, names, strict=True)), "not_engaged": "; ".join(missed)}
+            records += [{**own, **line} for line in found]
     frame = pd.DataFrame.from_records(records, columns=COLUMNS)
     if frame.empty:
         return frame

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from inferlab.analyze.results import ResultSet
+from inferlab.analyze.results import SET_KEYS, ResultSet
 from inferlab.analyze.statistics import paired_proportion_difference, proportion_interval
 
 if TYPE_CHECKING:
@@ -29,29 +29,41 @@ def quality_table(sets: list[ResultSet], confidence: float) -> "pd.DataFrame":
 
     lines = []
     for results in sets:
-        scope = dict(zip(("machine_id", "environment_id", "profile"), results.key, strict=True))
+        scope = dict(zip(SET_KEYS, results.key, strict=True))
         for (model, optimization, target), record in results.quality.items():
             values = quality_values(results, model, optimization, target, confidence)
+            missed = results.not_engaged(model, optimization, target)
             cell = {"model": model, "optimization": optimization, "target": target}
             numbers = {column: values.get(name) for column, name in COLUMNS.items()}
-            lines.append({**scope, **cell, "outcome": record.outcome, "reason": record.reason, **numbers})
-    names = ["machine_id", "environment_id", "profile", "model", "optimization", "target", "outcome", "reason"]
+            lines.append(
+                {**scope, **cell, "outcome": record.outcome, "reason": record.reason, "not_engaged": missed, **numbers}
+            )
+    names = [*SET_KEYS, "model", "optimization", "target", "outcome", "reason", "not_engaged"]
     return pd.DataFrame.from_records(lines, columns=[*names, *COLUMNS])
 
 
-def quality_values(results: ResultSet, model: str, optimization: str, target: str, confidence: float) -> dict[str, Any]:
-    """Accuracy of an artifact with its Wilson interval, and its paired difference to the original on that target."""
+def accuracy_values(
+    results: ResultSet, model: str, optimization: str, target: str, confidence: float
+) -> dict[str, Any]:
+    """Accuracy of an artifact with its Wilson interval; empty where it was not measured."""
     record = results.quality.get((model, optimization, target))
     if record is None or record.outcome != "measured" or record.value is None:
         return {}
     interval = proportion_interval(round(record.value * record.samples), record.samples, confidence)
-    values: dict[str, Any] = {
+    return {
         "quality_metric": record.metric,
         "samples": record.samples,
         "quality": interval.value,
         "quality_low": interval.low,
         "quality_high": interval.high,
     }
+
+
+def quality_values(results: ResultSet, model: str, optimization: str, target: str, confidence: float) -> dict[str, Any]:
+    """Accuracy of an artifact with its Wilson interval, and its paired difference to the original on that target."""
+    values = accuracy_values(results, model, optimization, target, confidence)
+    if not values:
+        return values
     candidate = results.correct(model, optimization, target)
     reference = results.correct(model, ORIGINAL, target)
     if optimization == ORIGINAL or candidate is None or reference is None:

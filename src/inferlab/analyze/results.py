@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+SET_KEYS = ("machine_id", "environment_id", "profile")
+"""What tells result sets apart."""
 BLOCK_KEY = ["study", "configuration", "scenario", "round", "attempt"]
 REQUESTS_READ = [*BLOCK_KEY, "machine_id", "warmup", "status", "scheduled_s", "done_s"]
 ACCOUNT = ("parse_s", "queue_s", "batch_s", "infer_s", "serialize_s")
@@ -99,7 +101,7 @@ class ResultSet:
         frames = []
         for path in sorted(self.folder.glob("measurements/*/*/trials.parquet")):
             frame = _read_parquet(path, list(TRIAL_COLUMNS))
-            names = ("machine_id", "environment_id", "profile", "study", "model")
+            names = (*SET_KEYS, "study", "model")
             for column, expected in zip(names, (*self.key, *path.parts[-3:-1]), strict=True):
                 _check_column(path, frame, column, expected)
             if len(frame):
@@ -124,6 +126,13 @@ class ResultSet:
                 of_study, configuration, scenario = (str(part) for part in key)
                 found[(of_study, configuration, scenario)] = group[["round", "attempt", "latency_s", *columns]]
         return found
+
+    def not_engaged(self, model: str, optimization: str, target: str) -> str:
+        """Why the optimization did not take effect in the artifact; empty where it did or there is none."""
+        artifact = self.artifacts.get((model, optimization, target))
+        if artifact is None or artifact.engagement is None:
+            return ""
+        return artifact.engagement.missed(artifact.precision)
 
     def correct(self, model: str, optimization: str, target: str) -> "pd.Series[bool] | None":
         """Whether each evaluation sample was predicted right, by sample index; None where nothing was predicted.
@@ -151,13 +160,25 @@ def load_results(machines: Path, first: tuple[str, str, str] | None = None) -> l
     or target that its path names; ArtifactError where a file is damaged, missing, or not the one that was collected.
     """
     _check_collected(machines)
-    folders = sorted(path.parent for path in machines.glob("*/*/*/machine.json"))
+    folders = sorted(path for path in machines.glob("*/*/*") if path.is_dir())
+    for folder in folders:
+        if not (folder / "machine.json").is_file():
+            raise ArtifactError(
+                f"{folder / 'machine.json'} is missing, which says what machine the results are of; {AGAIN}"
+            )
     sets = [_load_set(folder) for folder in folders]
+    check_provenances(sets, machines)
+    return sorted(sets, key=lambda found: (found.key != first, found.key))
+
+
+def check_provenances(sets: Sequence[ResultSet], machines: Path) -> None:
+    """Raise DataError where sets that are to stand under `machines` have different provenances."""
     provenances = sorted({provenance for found in sets for provenance in found.provenances})
     if len(provenances) > 1:
         where = "; ".join(f"{'/'.join(found.key)}: {', '.join(found.provenances)}" for found in sets)
-        raise DataError(f"results of different provenance are never mixed; found {where}; remove all but one kind")
-    return sorted(sets, key=lambda found: (found.key != first, found.key))
+        raise DataError(
+            f"results of different provenance are never mixed; found {where}; remove all but one kind from {machines}"
+        )
 
 
 def _check_collected(machines: Path) -> None:
@@ -175,6 +196,8 @@ def _check_collected(machines: Path) -> None:
         raise ArtifactError(f"{collected} is damaged: {error}; run inferlab collect, which writes it") from error
     for file, digest in files.items():
         path = machines / file
+        if not path.resolve().is_relative_to(machines.resolve()):
+            raise ArtifactError(f"{collected} is damaged: it lists {file!r}, which is outside of {machines}")
         if not path.is_file() or file_digest(path) != digest:
             fault = "is not the file" if path.is_file() else "is missing, a file"
             raise ArtifactError(
@@ -234,7 +257,7 @@ def _load_blocks(folder: Path, key: tuple[str, str, str]) -> "pd.DataFrame":
                 f"{path}: columns are missing: {', '.join(missing)}; another version of inferlab measured these "
                 f"results: measure them again with this one, or delete {folder}"
             )
-        names = ("machine_id", "environment_id", "profile", "study", "model")
+        names = (*SET_KEYS, "study", "model")
         for column, expected in zip(names, (*key, *place.parts[-2:]), strict=True):
             _check_column(path, frame, column, expected)
         if (frame["outcome"] == "measured").any() and not requests.is_file():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from inferlab.analyze.results import BREAKDOWN, STAGE_COLUMNS, ResultSet, pooled_requests, usable_blocks
+from inferlab.analyze.results import BREAKDOWN, SET_KEYS, STAGE_COLUMNS, ResultSet, pooled_requests, usable_blocks
 from inferlab.records import PlannedConfiguration, PlanRecord
 from inferlab.studies.base import ProcessStart, Scenario, scenarios_of
 
@@ -23,6 +23,7 @@ KEYS = (
     "target",
     "optimization",
     "precision",
+    "not_engaged",
     "path",
     "batching",
     "cache_share",
@@ -40,6 +41,9 @@ KEYS = (
     "rounds_left_out",
 )
 """Columns that every table begins with."""
+
+FAMILY = (*SET_KEYS, "study")
+"""What is compared and judged together: one study on one machine. Nothing is paired across families."""
 
 SCALABILITY = "scalability"
 """The kind of the studies whose scenarios are the load."""
@@ -147,6 +151,14 @@ def rows_of(results: ResultSet, scenarios: Mapping[str, Sequence[str]], open_loo
     return rows
 
 
+def grouped(rows: Iterable[Row], names: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:
+    """Rows whose keys agree in `names`, by what they have there, in the order of the first row of each."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(str(row.keys[name]) for name in names), []).append(row)
+    return groups
+
+
 def table(rows: Iterable[Row], columns: Mapping[str, str], frame_rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
     """Rows with the key columns and `columns` (name: dtype); what a row does not have is blank."""
     import pandas as pd
@@ -181,6 +193,7 @@ def _row(
         "target": configuration.target,
         "optimization": configuration.optimization,
         "precision": precision,
+        "not_engaged": results.not_engaged(plan.model, configuration.optimization, configuration.target),
         "path": configuration.path,
         "batching": configuration.batching,
         "cache_share": configuration.cache_share,

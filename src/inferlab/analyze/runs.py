@@ -145,7 +145,8 @@ def _measurement_run(line: dict[str, Any]) -> RunContent:
         kind="measurement",
         params={name: _text(line[name]) for name in IDENTITY} | {"rounds": str(line["rounds"])},
         metrics=_finite(numbers) if line["outcome"] == "measured" else {},
-        tags=_outcome_tags(line["outcome"], line["reason"], line["hint"], line["provenance"]),
+        tags=_outcome_tags(line["outcome"], line["reason"], line["hint"], line["provenance"])
+        | {"not_engaged": line["not_engaged"]},
         record={name: _json_value(value) for name, value in line.items()},
     )
 

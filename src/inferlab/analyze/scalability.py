@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferlab.analyze.latency import MINIMUM_FOR_P95, MINIMUM_FOR_P99
 from inferlab.analyze.quantiles import quantile_over_rounds
-from inferlab.analyze.rows import SCALABILITY, Row, table
+from inferlab.analyze.rows import FAMILY, SCALABILITY, Row, grouped, table
 from inferlab.analyze.statistics import NAN, mean_interval
 from inferlab.studies.base import ClosedLoop, LoadLevel, RateSearch
 
@@ -46,10 +46,7 @@ def of_scalability(rows: list[Row]) -> list[Row]:
 
 def siblings(rows: list[Row]) -> list[list[Row]]:
     """Rows of the same configuration in the same study and set, a list each."""
-    groups: dict[tuple[object, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((*row.results.key, row.keys["study"], row.keys["configuration"]), []).append(row)
-    return list(groups.values())
+    return list(grouped(rows, (*FAMILY, "configuration")).values())
 
 
 def scalability_table(rows: list[Row], confidence: float) -> "pd.DataFrame":

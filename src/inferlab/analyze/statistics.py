@@ -55,6 +55,19 @@ class PairedRatio:
 
 
 @dataclass(frozen=True)
+class UnpairedRatio:
+    """Geometric mean of the candidate's rounds over that of the reference's, which have nothing to do with each other.
+
+    `low`, `high` bound its interval and `p_value` tests a ratio of one; NaN where either has fewer than two rounds.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True)
 class PairedDifference:
     """Difference of two proportions on the same samples, its interval, and the exact McNemar p-value."""
 
@@ -132,6 +145,58 @@ def means_of(values: Sequence[np.ndarray], confidence: float, autocorrelation: A
         half = _half_width(1 - confidence, errors[row], degrees[row], weights) if one.size > 1 else NAN
         found.append(Estimate(mean, mean - half, mean + half, int(one.size)))
     return found
+
+
+def unpaired_ratio(
+    candidate: np.ndarray,
+    reference: np.ndarray,
+    confidence: float,
+    of_candidate: Autocorrelation = INDEPENDENT,
+    of_reference: Autocorrelation = INDEPENDENT,
+) -> UnpairedRatio:
+    """Welch's t test and interval of two means of logarithms, [rounds] each, none of which is missing.
+
+    The variances are those of two different machines, the degrees of freedom Welch and Satterthwaite's (Welch,
+    Biometrika 34, 1947). Where rounds depend on each other, they count for fewer; interval and p-value are means over
+    the coefficients of both by their probability, as in `ratios_of`.
+    """
+    if not candidate.size or not reference.size:
+        return UnpairedRatio(NAN, NAN, NAN, NAN)
+    mean = float(candidate.mean() - reference.mean())
+    if min(candidate.size, reference.size) < 2:
+        return UnpairedRatio(_factor(mean), NAN, NAN, NAN)
+    above, degrees_above = _squared_errors(candidate, of_candidate)
+    below, degrees_below = _squared_errors(reference, of_reference)
+    squared = above[:, None] + below[None, :]
+    shares = above[:, None] ** 2 / degrees_above[:, None] + below[None, :] ** 2 / degrees_below[None, :]
+    degrees = np.divide(squared**2, shares, out=np.ones_like(squared), where=shares > 0).ravel()
+    errors = np.sqrt(squared).ravel()
+    weights = np.outer(of_candidate.weights, of_reference.weights).ravel()
+    half = _half_width(1 - confidence, errors, degrees, weights)
+    p_value = _tails(abs(mean), errors, degrees, weights)
+    return UnpairedRatio(_factor(mean), _factor(mean - half), _factor(mean + half), p_value)
+
+
+def _squared_errors(logs: np.ndarray, autocorrelation: Autocorrelation) -> tuple[np.ndarray, np.ndarray]:
+    """Of the mean, for each coefficient, with its degrees of freedom: both [coefficients].
+
+    At a known coefficient what is new in each round is independent (Prais and Winsten 1954), so that its variance has
+    n - 1 degrees of freedom; that of a round is as much divided by 1 - rho^2, and that of the mean follows from how
+    many independent rounds there are.
+    """
+    squared = np.empty(len(autocorrelation.coefficients))
+    for place, coefficient in enumerate(autocorrelation.coefficients):
+        new, of_mean = _new_in_each_round(logs, coefficient), _new_in_each_round(np.ones(logs.size), coefficient)
+        rest = new - of_mean * float(new @ of_mean) / float(of_mean @ of_mean)
+        variance = 0.0 if _constant(logs) else float(rest @ rest) / (logs.size - 1) / (1 - coefficient**2)
+        squared[place] = variance / effective_rounds(int(logs.size), coefficient)
+    return squared, np.full(squared.size, logs.size - 1.0)
+
+
+def _new_in_each_round(values: np.ndarray, coefficient: float) -> np.ndarray:
+    """[rounds]: each less what the one before it foretells; the first scaled to the same variance."""
+    first = values[:1] * math.sqrt(1 - coefficient**2)
+    return np.concatenate([first, values[1:] - coefficient * values[:-1]])
 
 
 def _errors(values: Sequence[np.ndarray], autocorrelation: Autocorrelation) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,12 @@ from inferlab.analyze.breakdown import breakdown_table
 from inferlab.analyze.caching import caching_table
 from inferlab.analyze.cold_start import cold_start_table
 from inferlab.analyze.comparisons import comparison_table, noise_table
+from inferlab.analyze.engagement import engagement_table
 from inferlab.analyze.headline import headline, machine_table
 from inferlab.analyze.interactions import interaction_table
 from inferlab.analyze.knee import knee_table
 from inferlab.analyze.latency import latency_quantiles, latency_table
+from inferlab.analyze.machines import machine_comparisons
 from inferlab.analyze.optimization import optimization_table
 from inferlab.analyze.quality import quality_table
 from inferlab.analyze.rate_limit import rate_limit_table
@@ -61,6 +63,7 @@ def write_tables(
     noise = noise_table(rows, confidence)
     tables = {
         "machines": machine_table(sets, this),
+        "machine_comparisons": machine_comparisons(rows, confidence),
         "latency": latency,
         "latency_quantiles": latency_quantiles(rows),
         "throughput": throughput,
@@ -77,6 +80,7 @@ def write_tables(
         "trials": trial_table(sets),
         "breakdown": breakdown_table(rows, confidence),
         "ablation": ablation_table(rows, confidence),
+        "engagement": engagement_table(sets, rows, confidence),
         "quality": quality_table(sets, confidence),
         "interactions": interaction_table(rows, confidence),
         "noise": noise,

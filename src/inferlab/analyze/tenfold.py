@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inferlab.analyze.quantiles import quantile_over_rounds, ratio_of_estimates
-from inferlab.analyze.rows import Row, table
+from inferlab.analyze.rows import FAMILY, Row, grouped, table
 from inferlab.analyze.scalability import PERCENTILES, of_scalability, siblings
 from inferlab.analyze.statistics import Estimate, paired_ratio
 from inferlab.studies.base import ClosedLoop, LoadLevel
@@ -48,11 +48,17 @@ def tenfold_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     The ratio of the medians is paired by round. Those of higher percentiles are of all requests of either load, with
     intervals from those of both (quantiles.py), and blank where a load has too few requests. Verdicts: `above` and
     `within` where the interval lies above the claimed ratio and below it, `open` where it holds it. They take wider
-    intervals than those shown, so that any is false with a probability of at most 1 - confidence (Bonferroni).
+    intervals than those shown, so that any of a study is false with a probability of at most 1 - confidence
+    (Bonferroni).
     """
-    steps = [step for group in siblings(of_scalability(rows)) for step in _steps(group)]
-    together = 1 - (1 - confidence) / max(3 * len(steps), 1)
-    return table([step.row for step in steps], COLUMNS, [_values(step, confidence, together) for step in steps])
+    steps: list[_Step] = []
+    values: list[dict[str, Any]] = []
+    for family in grouped(of_scalability(rows), FAMILY).values():
+        of_study = [step for group in siblings(family) for step in _steps(group)]
+        together = 1 - (1 - confidence) / max(3 * len(of_study), 1)
+        steps += of_study
+        values += [_values(step, confidence, together) for step in of_study]
+    return table([step.row for step in steps], COLUMNS, values)
 
 
 def _steps(group: list[Row]) -> Iterator[_Step]:

@@ -5,20 +5,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferlab.analyze.autocorrelation import autocorrelation_of
-from inferlab.analyze.comparisons import FAMILY
 from inferlab.analyze.rate_limit import highest_rates
 from inferlab.analyze.results import ResultSet
-from inferlab.analyze.rows import TUNING, Row, table
-from inferlab.analyze.statistics import NAN, PairedRatio, holm, mean_interval, paired_logs, ratios_of
-from inferlab.analyze.verdicts import alpha_of_step, more_rounds, noise_floor, verdict_of
+from inferlab.analyze.rows import FAMILY, TUNING, Row, grouped, table
+from inferlab.analyze.statistics import mean_interval, paired_logs, ratios_of
+from inferlab.analyze.verdicts import Compared, Judged, judge
 from inferlab.columns import TRIAL_COLUMNS
-from inferlab.records import Candidate
+from inferlab.records import CANDIDATE
 from inferlab.studies.base import RateSearch
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CANDIDATE = tuple(Candidate.model_fields)
 
 COLUMNS = {
     "p99_limit_s": "float64",
@@ -50,13 +47,11 @@ COLUMNS = {
 }
 
 
-class _Compared(NamedTuple):
-    """A tuned row, the ratio of its rates to those of the default, that of the twin, and a search's resolution."""
+class _Tuned(NamedTuple):
+    """A tuned row, and its rates over those of the default."""
 
     row: Row
-    found: PairedRatio
-    twin: PairedRatio | None
-    resolution: float
+    compared: Compared
 
 
 def trial_table(sets: Sequence[ResultSet]) -> "pd.DataFrame":
@@ -72,9 +67,10 @@ def trial_table(sets: Sequence[ResultSet]) -> "pd.DataFrame":
             part: [getattr(planned[name], part) for name in trials["configuration"]]
             for part in ("target", "optimization")
         }
+        cells = zip(trials["model"], parts["optimization"], parts["target"], strict=True)
         if len(trials):
-            frames.append(trials.assign(**parts))
-    empty = pd.DataFrame(columns=[*TRIAL_COLUMNS, "target", "optimization"])
+            frames.append(trials.assign(**parts, not_engaged=[found.not_engaged(*cell) for cell in cells]))
+    empty = pd.DataFrame(columns=[*TRIAL_COLUMNS, "target", "optimization", "not_engaged"])
     return pd.concat(frames, ignore_index=True) if frames else empty
 
 
@@ -94,15 +90,10 @@ def tuning_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     of_kind = [row for row in rows if row.kind == TUNING and isinstance(row.scenario, RateSearch)]
     kept = [row for row in of_kind if not row.keys["twin"]]
     values = {id(row): _values(row, confidence) for row in kept}
-    families: dict[tuple[str, ...], list[Row]] = {}
-    for row in of_kind:
-        families.setdefault(tuple(str(row.keys[name]) for name in FAMILY), []).append(row)
-    for family in families.values():
-        compared = [one for group in _of_one_model(family) for one in _compared(group, confidence)]
-        adjusted = holm([one.found.p_value for one in compared])
-        step = alpha_of_step(adjusted, 1 - confidence)
-        for one, p_adjusted in zip(compared, adjusted.tolist(), strict=True):
-            values[id(one.row)] |= _judged(one, p_adjusted, step, confidence)
+    for family in grouped(of_kind, FAMILY).values():
+        found = [one for group in grouped(family, ("model",)).values() for one in _tuned(group, confidence)]
+        for one, judged in zip(found, judge([one.compared for one in found], confidence), strict=True):
+            values[id(one.row)] |= _judged(one.compared, judged)
     return table(kept, COLUMNS, [values[id(row)] for row in kept])
 
 
@@ -112,13 +103,6 @@ def step_per_s(row: Row) -> float:
     first = row.attempts[row.attempts["attempt"] == row.attempts["attempt"].min()]["offered_rate_per_s"]
     halvings = row.scenario.steps - 1
     return float(first.mean()) / float(2**halvings)
-
-
-def _of_one_model(family: list[Row]) -> list[list[Row]]:
-    groups: dict[str, list[Row]] = {}
-    for row in family:
-        groups.setdefault(row.keys["model"], []).append(row)
-    return list(groups.values())
 
 
 def _values(row: Row, confidence: float) -> dict[str, Any]:
@@ -162,7 +146,7 @@ def _trials(row: Row) -> dict[str, Any]:
     }
 
 
-def _compared(group: list[Row], confidence: float) -> list[_Compared]:
+def _tuned(group: list[Row], confidence: float) -> list[_Tuned]:
     """Of one model's rows, each measured tuned one beside the default of the same target and optimization."""
     rates = {id(row): highest_rates(row)["rate"].astype(float) for row in group if row.measured}
     measured = [row for row in group if id(row) in rates]
@@ -176,8 +160,9 @@ def _compared(group: list[Row], confidence: float) -> list[_Compared]:
     logs = [paired_logs(rates[id(row)], rates[id(other)]) for row, other in pairs]
     ratios = ratios_of(logs, confidence, autocorrelation)
     twin = next((ratio for (row, _), ratio in zip(pairs, ratios, strict=True) if row.keys["twin"]), None)
+    steps = {id(row): _resolution(row, rates[id(row)]) for pair in pairs for row in pair}
     return [
-        _Compared(row, ratio, twin, max(_resolution(row, rates[id(row)]), _resolution(other, rates[id(other)])))
+        _Tuned(row, Compared(ratio, twin, higher_is_better=True, resolution=max(steps[id(row)], steps[id(other)])))
         for (row, other), ratio in zip(pairs, ratios, strict=True)
         if not row.keys["twin"]
     ]
@@ -193,29 +178,32 @@ def _resolution(row: Row, rates: "pd.Series[float]") -> float:
     return math.log1p(step_per_s(row) / float(kept.mean())) if len(kept) else math.inf
 
 
-def _judged(one: _Compared, p_adjusted: float, step: float, confidence: float) -> dict[str, Any]:
-    """Ratio and verdict; also the further rounds that a tie would take, at the level of Holm's step that it missed."""
-    found, twins = one.found, NAN if one.twin is None else noise_floor(one.twin)
-    values: dict[str, Any] = {
+def _judged(compared: Compared, judged: Judged) -> dict[str, Any]:
+    found = compared.found
+    return {
         "ratio": found.ratio,
         "ratio_low": found.low,
         "ratio_high": found.high,
         "rounds_compared": found.rounds,
         "p_value": found.p_value,
-        "p_adjusted": p_adjusted,
-        "noise_floor": twins,
-        "resolution": one.resolution,
+        "p_adjusted": judged.p_adjusted,
+        "noise_floor": judged.noise_floor,
+        "resolution": compared.resolution,
+        "verdict": judged.verdict,
+        "more_rounds_needed": judged.more_rounds,
+        "note": _note(compared, judged),
     }
-    if math.isnan(p_adjusted):
-        return values | {"note": "no verdict: fewer than two rounds in which both kept the limit"}
-    if math.isnan(twins):
-        return values | {"note": "no verdict: the A/A twin was not measured"}
-    floor = max(twins, one.resolution)
-    verdict = verdict_of(found.log_mean, p_adjusted, floor, higher_is_better=True, alpha=1 - confidence)
-    if verdict != "tie":
-        return values | {"verdict": verdict}
-    if abs(found.log_mean) <= one.resolution:
-        return values | {"verdict": verdict, "note": "within a step of the search"}
-    more = more_rounds(found, one.twin, step, confidence)
-    note = "inside the noise floor" if abs(found.log_mean) <= twins else "not separable with these rounds"
-    return values | {"verdict": verdict, "note": note, "more_rounds_needed": NAN if more is None else more}
+
+
+def _note(compared: Compared, judged: Judged) -> str:
+    """Why there is no verdict, or what kind of tie it is."""
+    if math.isnan(judged.p_adjusted):
+        return "no verdict: fewer than two rounds in which both kept the limit"
+    if math.isnan(judged.noise_floor):
+        return "no verdict: the A/A twin was not measured"
+    if judged.verdict != "tie":
+        return ""
+    difference = abs(compared.found.log_mean)
+    if difference <= compared.resolution:
+        return "within a step of the search"
+    return "inside the noise floor" if difference <= judged.noise_floor else "not separable with these rounds"

@@ -1,13 +1,65 @@
 """What a difference is called, and how many more rounds a tie would take."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from inferlab.analyze.statistics import PairedRatio, rounds_needed, rounds_until_narrow
+from inferlab.analyze.statistics import NAN, PairedRatio, holm, rounds_needed, rounds_until_narrow
 
 POWER = 0.8
 """Power at which more rounds would separate the difference that was seen."""
+
+
+class Compared(NamedTuple):
+    """A ratio to be judged, that of its reference's twin, and by how much it may be off for another reason.
+
+    `resolution` is a log ratio.
+    """
+
+    found: PairedRatio
+    twin: PairedRatio | None
+    higher_is_better: bool
+    resolution: float = 0.0
+
+
+class Judged(NamedTuple):
+    """What became of a ratio: `verdict` is blank without a p-value or a noise floor (a log ratio, NaN without a twin).
+
+    `more_rounds` are those that a tie would take, None where none would or it is none.
+    """
+
+    p_adjusted: float
+    noise_floor: float
+    verdict: str
+    more_rounds: int | None
+
+
+def judge(family: Sequence[Compared], confidence: float) -> list[Judged]:
+    """Verdicts on the ratios of a family, whose p-values Holm corrects together.
+
+    A difference is one where the adjusted p-value is below 1 - confidence, and the ratio beyond both noise floor and
+    resolution.
+    """
+    alpha = 1 - confidence
+    adjusted = holm([one.found.p_value for one in family])
+    step = alpha_of_step(adjusted, alpha)
+    return [
+        _judged(one, p_adjusted, alpha, step, confidence)
+        for one, p_adjusted in zip(family, adjusted.tolist(), strict=True)
+    ]
+
+
+def _judged(one: Compared, p_adjusted: float, alpha: float, step: float, confidence: float) -> Judged:
+    found, floor = one.found, NAN if one.twin is None else noise_floor(one.twin)
+    if math.isnan(floor) or math.isnan(p_adjusted):
+        return Judged(p_adjusted, floor, "", None)
+    beyond = max(floor, one.resolution)
+    verdict = verdict_of(found.log_mean, p_adjusted, beyond, higher_is_better=one.higher_is_better, alpha=alpha)
+    if verdict != "tie" or abs(found.log_mean) <= one.resolution:
+        return Judged(p_adjusted, floor, verdict, None)
+    return Judged(p_adjusted, floor, verdict, more_rounds(found, one.twin, step, confidence))
 
 
 def noise_floor(twin: PairedRatio) -> float:

@@ -7,6 +7,7 @@ in blocks that had no part in the choice.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,10 +19,8 @@ from inferlab.measure.journal import Journal
 from inferlab.measure.observer import Sources
 from inferlab.measure.settings import Settings
 from inferlab.measure.study import Runner, measure_study, warm_up
-from inferlab.records import Candidate, PlannedConfiguration
+from inferlab.records import CANDIDATE, Candidate, PlannedConfiguration
 from inferlab.studies.base import RateSearch
-
-CANDIDATE = tuple(Candidate.model_fields)
 
 
 class ServeAll(Protocol):
@@ -53,8 +52,8 @@ def measure_tuning(
     rows = {row.configuration.id: row for row in planned}
     chosen = {}
     for name, space in spaces.items():
-        attempt = partial(_trial, rows[name], scenario, space, settings, serve_all, check_load)
-        chosen[name] = _search(name, trials, space, settings.seed, attempt, journal, advance)
+        search = _Search(rows[name], scenario, space, settings, serve_all, check_load)
+        chosen[name] = search.best(trials, journal, advance)
     measure_study(planned, dict([scenario]), settings, partial(serve_all, chosen=chosen), journal, advance)
 
 
@@ -63,35 +62,83 @@ def trials_left(spaces: Mapping[str, Space], trials: int, journal: Journal) -> i
     return sum(min(trials, len(space.candidates())) for space in spaces.values()) - len(journal.trials())
 
 
-def _search(
-    name: str,
-    trials: int,
-    space: Space,
-    seed: int,
-    attempt: Callable[[Candidate, int], dict[str, Any]],
-    journal: Journal,
-    advance: Callable[[int], None],
-) -> Candidate:
-    """The candidate with the highest rate; of equal ones the first, so the default where none kept the limit."""
+@dataclass(frozen=True)
+class _Search:
+    """The search for one tuned configuration: what is tried, and how a candidate is served and loaded."""
 
-    def own() -> list[dict[str, Any]]:
-        return [trial for trial in journal.trials() if trial["configuration"] == name]
+    row: PlannedConfiguration
+    scenario: tuple[str, RateSearch]
+    space: Space
+    settings: Settings
+    serve_all: ServeAll
+    check_load: Callable[[], object]
 
-    while len(tried := own()) < trials:
-        found = {_candidate(trial): trial["rate_per_s"] for trial in tried}
-        candidate = propose(space, found, seed) or _disturbed(tried)
-        if candidate is None:
-            break
-        journal.write_trials([*journal.trials(), attempt(candidate, len(tried))])
-        advance(1)
-    rates = [-1.0 if trial["rate_per_s"] is None else trial["rate_per_s"] for trial in tried]
-    best = tried[rates.index(max(rates))]
-    rows = journal.trials()
-    for trial in rows:
-        if trial["configuration"] == name:
-            trial["chosen"] = trial["trial"] == best["trial"]
-    journal.write_trials(rows)
-    return _candidate(best)
+    def best(self, trials: int, journal: Journal, advance: Callable[[int], None]) -> Candidate:
+        """The candidate with the highest rate; of equal ones the first, so the default where none kept the limit."""
+        name = self.row.configuration.id
+
+        def own() -> list[dict[str, Any]]:
+            return [trial for trial in journal.trials() if trial["configuration"] == name]
+
+        while len(tried := own()) < trials:
+            found = {_candidate(trial): trial["rate_per_s"] for trial in tried}
+            candidate = propose(self.space, found, self.settings.seed) or _disturbed(tried)
+            if candidate is None:
+                break
+            journal.write_trials([*journal.trials(), self._trial(candidate, len(tried))])
+            advance(1)
+        rates = [-1.0 if trial["rate_per_s"] is None else trial["rate_per_s"] for trial in tried]
+        best = tried[rates.index(max(rates))]
+        rows = journal.trials()
+        for trial in rows:
+            if trial["configuration"] == name:
+                trial["chosen"] = trial["trial"] == best["trial"]
+        journal.write_trials(rows)
+        return _candidate(best)
+
+    def _trial(self, candidate: Candidate, number: int) -> dict[str, Any]:
+        """A row of TRIAL_COLUMNS; what could not be measured is None, with the reason."""
+        begun_unix_s, begun_s = time.time(), time.monotonic()
+        name = self.row.configuration.id
+        try:
+            with self.serve_all([self.row], _no_step, {name: candidate}) as hosts, Sources([hosts[0].pid]) as sources:
+                found = self._searched(hosts[0], sources)
+        except MeasurementError as error:
+            self.check_load()
+            found = {"outcome": "unsupported", "reason": str(error)}
+        key = self.settings.key(self.row, self.scenario[0], number, 0, number, self.settings.warmup_s)
+        values: dict[str, Any] = {
+            **key,
+            **candidate.model_dump(),
+            "trial": number,
+            "candidates": len(self.space.candidates()),
+            "cores_granted": self.settings.cores_granted,
+            "started_unix_s": begun_unix_s,
+            "duration_s": time.monotonic() - begun_s,
+            "reason": "",
+            "chosen": False,
+            **found,
+        }
+        return {name: values.get(name) for name in TRIAL_COLUMNS}
+
+    def _searched(self, host: Host, sources: Sources) -> dict[str, Any]:
+        """What the search found for one server; the requests are those of no round, and alike for all trials."""
+        name, search = self.scenario
+        rates = warm_up({self.row.configuration.id: (self.row, host)}, {name: search}, self.settings)
+        runner = Runner(self.settings, rates, sources, _no_step)
+        _, blocks = runner.block(self.row, host, name, search, number=self.settings.most_rounds, order=0)
+        measured = [block for block in blocks if block["outcome"] == "measured"]
+        found: dict[str, Any] = {"capacity_per_s": rates.capacity_per_s[self.row.configuration.id]}
+        if len(measured) < search.steps:
+            return {**found, "outcome": "invalid", "reason": blocks[-1]["reason"]}
+        kept = [block for block in measured if search.is_kept(block["latency_p99_s"])]
+        if not kept:
+            least_per_s = min(block["offered_rate_per_s"] for block in measured)
+            reason = f"p99 was above {search.p99_limit_s * 1e3:g} ms at every rate from {least_per_s:.3g}/s on"
+            return {**found, "rate_per_s": 0.0, "outcome": "rejected", "reason": reason}
+        best = max(kept, key=lambda block: float(block["offered_rate_per_s"]))
+        numbers = {"rate_per_s": best["offered_rate_per_s"], "latency_p99_s": best["latency_p99_s"]}
+        return {**found, **numbers, "outcome": "measured"}
 
 
 def _disturbed(tried: Sequence[Mapping[str, Any]]) -> Candidate | None:
@@ -106,62 +153,6 @@ def _disturbed(tried: Sequence[Mapping[str, Any]]) -> Candidate | None:
 
 def _candidate(trial: Mapping[str, Any]) -> Candidate:
     return Candidate(**{name: trial[name] for name in CANDIDATE})
-
-
-def _trial(
-    row: PlannedConfiguration,
-    scenario: tuple[str, RateSearch],
-    space: Space,
-    settings: Settings,
-    serve_all: ServeAll,
-    check_load: Callable[[], object],
-    candidate: Candidate,
-    number: int,
-) -> dict[str, Any]:
-    """A row of TRIAL_COLUMNS; what could not be measured is None, with the reason."""
-    begun_unix_s, begun_s = time.time(), time.monotonic()
-    try:
-        with serve_all([row], _no_step, {row.configuration.id: candidate}) as hosts, Sources([hosts[0].pid]) as sources:
-            found = _searched(row, scenario, hosts[0], settings, sources)
-    except MeasurementError as error:
-        check_load()
-        found = {"outcome": "unsupported", "reason": str(error)}
-    key = settings.key(row, scenario[0], number, 0, number, settings.warmup_s)
-    values: dict[str, Any] = {
-        **key,
-        **candidate.model_dump(),
-        "trial": number,
-        "candidates": len(space.candidates()),
-        "cores_granted": settings.cores_granted,
-        "started_unix_s": begun_unix_s,
-        "duration_s": time.monotonic() - begun_s,
-        "reason": "",
-        "chosen": False,
-        **found,
-    }
-    return {name: values.get(name) for name in TRIAL_COLUMNS}
-
-
-def _searched(
-    row: PlannedConfiguration, scenario: tuple[str, RateSearch], host: Host, settings: Settings, sources: Sources
-) -> dict[str, Any]:
-    """What the scenario's search found for one server; the requests are those of no round, and alike for all trials."""
-    name, search = scenario
-    rates = warm_up({row.configuration.id: (row, host)}, {name: search}, settings)
-    runner = Runner(settings, rates, sources, _no_step)
-    _, blocks = runner.block(row, host, name, search, number=settings.most_rounds, order=0)
-    measured = [block for block in blocks if block["outcome"] == "measured"]
-    found: dict[str, Any] = {"capacity_per_s": rates.capacity_per_s[row.configuration.id]}
-    if len(measured) < search.steps:
-        return {**found, "outcome": "invalid", "reason": blocks[-1]["reason"]}
-    kept = [block for block in measured if search.is_kept(block["latency_p99_s"])]
-    if not kept:
-        least_per_s = min(block["offered_rate_per_s"] for block in measured)
-        reason = f"p99 was above {search.p99_limit_s * 1e3:g} ms at every rate from {least_per_s:.3g}/s on"
-        return {**found, "rate_per_s": 0.0, "outcome": "rejected", "reason": reason}
-    best = max(kept, key=lambda block: float(block["offered_rate_per_s"]))
-    numbers = {"rate_per_s": best["offered_rate_per_s"], "latency_p99_s": best["latency_p99_s"]}
-    return {**found, **numbers, "outcome": "measured"}
 
 
 def _no_step(steps: int) -> None:

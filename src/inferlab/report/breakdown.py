@@ -3,15 +3,25 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.breakdown_figures import stacked_bars
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import MUTED, STUB, Column, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import (
+    MUTED,
+    STUB,
+    Column,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import (
     MISSING,
     Fragment,
     factor,
     heading,
     missing,
+    not_selected,
     paragraph,
     percent,
     percent_interval,
@@ -25,10 +35,6 @@ if TYPE_CHECKING:
 
 MS = 1e3
 US = 1e6
-NOT_SELECTED = (
-    "The study was not measured: this run does not select it, or none of the targets that it covers. Select it with "
-    "run.studies in params.yaml, or once with dvc exp run -S 'run.studies=[breakdown]'."
-)
 STAGES = {
     "client": "client",
     "transport": "transport",
@@ -79,14 +85,23 @@ def breakdown_tables(report: Report) -> Fragment:
         parts.append(machine_heading(report, found))
         frame = report.of_set("breakdown", found)
         if frame.empty:
-            parts.append(paragraph(NOT_SELECTED))
+            parts.append(not_selected("breakdown"))
         else:
             parts.append(paragraph(MEANS.format(report.interval), "note") + paragraph(PATHS, "note"))
         for (study, model, scenario), lines in frame.groupby(["study", "model", "scenario"], sort=False):
             notes = [f"{rounds_note(lines)} {noise_note(report.of_set('noise', found), str(study), str(model))}"]
-            parts.append(heading(3, f"{model}, {scenario_label(str(scenario))}"))
-            identifier = f"breakdown-{found['machine_id']}-{study}-{model}-{scenario}"
-            parts.append(render(identifier, lines_by_target(lines, _cells), columns, "target and configuration", notes))
+            notes.append(engagement_note(lines))
+            parts.append(heading(3, on_machine(report, found, f"{model}, {scenario_label(str(scenario))}")))
+            identifier = f"breakdown-{found['id']}-{study}-{model}-{scenario}"
+            parts.append(
+                render(
+                    identifier,
+                    lines_by_target(lines, _cells),
+                    columns,
+                    on_machine(report, found, "target and configuration"),
+                    notes,
+                )
+            )
     return Fragment("".join(parts))
 
 
@@ -99,7 +114,7 @@ def breakdown_figures(report: Report) -> Fragment:
         if len(frame):
             parts.append(machine_heading(report, found))
         for (_, model), lines in frame.groupby(["study", "model"], sort=False):
-            parts.append(stacked_bars(lines, str(model), STAGES))
+            parts.append(stacked_bars(lines, on_machine(report, found, str(model)), STAGES))
     return Fragment("".join(parts))
 
 
@@ -114,10 +129,11 @@ def ablation_tables(report: Report) -> Fragment:
         parts.append(paragraph(INGREDIENTS, "note") + paragraph(JUDGED.format(1 - report.confidence), "note"))
         for (study, model), lines in frame.groupby(["study", "model"], sort=False):
             notes = [f"{rounds_note(lines)} {_floor_note(lines)}"]
-            parts.append(heading(3, f"{model} on {', '.join(lines['target'].unique())}"))
-            identifier = f"ablation-{found['machine_id']}-{study}-{model}"
+            notes.append(engagement_note(lines))
+            parts.append(heading(3, on_machine(report, found, f"{model} on {', '.join(lines['target'].unique())}")))
+            identifier = f"ablation-{found['id']}-{study}-{model}"
             cells, columns = _ablation_lines(lines), _ablation_columns(lines, report)
-            parts.append(render(identifier, cells, columns, "ingredient", notes))
+            parts.append(render(identifier, cells, columns, on_machine(report, found, "ingredient"), notes))
     return Fragment("".join(parts))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inferlab.report.figures import figure_html, theme, with_labels
+from inferlab.report.tables import engagement_caption
 from inferlab.report.text import scenario_label
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 MS = 1000.0
 
 
-def stacked_bars(frame: "pd.DataFrame", model: str, stages: Mapping[str, str]) -> str:
+def stacked_bars(frame: "pd.DataFrame", title: str, stages: Mapping[str, str]) -> str:
     """Measured lines of tables/breakdown.csv: a bar a configuration, a panel a scenario, a colour a stage.
 
     `stages` maps columns to what they are called.
@@ -42,4 +43,4 @@ def stacked_bars(frame: "pd.DataFrame", model: str, stages: Mapping[str, str]) -
         axis.grid(visible=False, axis="y")
     axes[0][0].invert_yaxis()
     axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    return figure_html(figure, f"{model}: where the time of a request goes.")
+    return figure_html(figure, f"{title}: where the time of a request goes.{engagement_caption(frame)}")

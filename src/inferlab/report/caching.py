@@ -3,16 +3,25 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import figure_html, plain_ticks, theme
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_caption,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import (
     MISSING,
     Fragment,
+    engagement_mark,
     heading,
     missing,
+    not_selected,
     number,
-    paragraph,
     percent_interval,
     scenario_label,
     with_interval,
@@ -34,9 +43,9 @@ def caching_tables(report: Report, study: str = STUDY) -> Fragment:
         frame = frame[frame["study"] == study]
         noise = report.of_set("noise", found)
         if frame.empty:
-            parts.append(paragraph("This run does not select the study, or none of the targets that the study covers."))
+            parts.append(not_selected(STUDY))
         for (model, scenario), lines in frame.groupby(["model", "scenario"], sort=False):
-            parts.append(heading(3, f"{model}, {scenario_label(str(scenario))}"))
+            parts.append(heading(3, on_machine(report, found, f"{model}, {scenario_label(str(scenario))}")))
             notes = [
                 f"{_mix(lines)} A cache holds the most recently used answers; its size is the share of the distinct "
                 "requests whose answers it holds. It is filled before the first round. Expected hits: Che's "
@@ -44,10 +53,15 @@ def caching_tables(report: Report, study: str = STUDY) -> Fragment:
                 "Speed-up: ratio of throughput to the endpoint without a cache, paired by round. Hit and miss: median "
                 "latency of all measured requests of a kind. Which differences are real is on the page of comparisons.",
                 f"{rounds_note(lines)} {noise_note(noise, study, str(model))}",
+                engagement_note(lines),
             ]
-            identifier = f"caching-{found['machine_id']}-{model}-{scenario}"
+            identifier = f"caching-{found['id']}-{model}-{scenario}"
             cells = lines_by_target(lines, _cells)
-            parts.append(render(identifier, cells, _columns(report), "target and configuration", notes))
+            parts.append(
+                render(
+                    identifier, cells, _columns(report), on_machine(report, found, "target and configuration"), notes
+                )
+            )
     return Fragment("".join(parts))
 
 
@@ -59,7 +73,10 @@ def caching_figures(report: Report, study: str = STUDY) -> Fragment:
         frame = report.of_set("caching", found)
         frame = frame[(frame["study"] == study) & (frame["outcome"] == "measured")].dropna(subset=["speedup"])
         if len(frame):
-            parts += [machine_heading(report, found), _curves(frame, report)]
+            parts += [
+                machine_heading(report, found),
+                _curves(frame, on_machine(report, found, "What a response cache buys"), report),
+            ]
     return Fragment("".join(parts))
 
 
@@ -100,11 +117,14 @@ def _cells(group: "pd.DataFrame") -> dict[str, Any]:
     }
 
 
-def _curves(frame: "pd.DataFrame", report: Report) -> str:
+def _curves(frame: "pd.DataFrame", title: str, report: Report) -> str:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
     figure, axis = plt.subplots(figsize=(8.5, 4.8), layout="constrained")
+    frame = frame.assign(
+        optimization=[f"{one['optimization']}{engagement_mark(one)}" for one in frame.to_dict("records")]
+    )
     groups = list(frame.groupby(["model", "target", "optimization", "scenario"], sort=False))
     for (names, lines), colour in zip(groups, sns.color_palette("colorblind", len(groups)), strict=True):
         x, y = 100 * lines["hit_share"], lines["speedup"]
@@ -125,5 +145,5 @@ def _curves(frame: "pd.DataFrame", report: Report) -> str:
     axis.set(yscale="log", xlabel="answered from the cache (%)", ylabel="speed-up over no cache (log scale)")
     plain_ticks(axis.yaxis)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    caption = f"What a response cache buys: speed-up against the share of hits, with {report.interval}s."
+    caption = f"{title}: speed-up against the share of hits, with {report.interval}s.{engagement_caption(frame)}"
     return figure_html(figure, caption)

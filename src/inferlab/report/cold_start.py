@@ -3,13 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import figure_html, theme
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_caption,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import (
     Fragment,
     configuration_label,
     heading,
+    not_selected,
     paragraph,
     scenario_label,
     with_interval,
@@ -19,10 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MS = 1000.0
-NOT_SELECTED = (
-    "This run does not select the study; select it with run.studies in params.yaml, or once with "
-    "dvc exp run -S 'run.studies=[cold-start]'."
-)
 STARTS = (
     "Each server was started alone, on the cores that it serves on, once a round, in random order. Files came from the "
     "page cache: the process was cold, and not the disk. Ready: the session is loaded and, over HTTP, the server "
@@ -50,15 +55,20 @@ def cold_start_tables(report: Report) -> Fragment:
         parts.append(machine_heading(report, found))
         frame, noise = report.of_set("cold_start", found), report.of_set("noise", found)
         if frame.empty:
-            parts.append(paragraph(NOT_SELECTED))
+            parts.append(not_selected("cold-start"))
         else:
             parts.append("".join(paragraph(text, "note") for text in (STARTS, PARTS_OF_IT, RATIOS)))
         for (study, model, scenario), lines in frame.groupby(["study", "model", "scenario"], sort=False):
             notes = [f"Geometric means. {rounds_note(lines)} {noise_note(noise, str(study), str(model))}"]
-            parts.append(heading(3, f"{model}: {scenario_label(str(scenario))}"))
-            identifier = f"cold-start-{found['machine_id']}-{study}-{model}-{scenario}"
+            notes.append(engagement_note(lines))
+            parts.append(heading(3, on_machine(report, found, f"{model}: {scenario_label(str(scenario))}")))
+            identifier = f"cold-start-{found['id']}-{study}-{model}-{scenario}"
             cells = lines_by_target(lines, _cells)
-            parts.append(render(identifier, cells, _columns(report), "target and configuration", notes))
+            parts.append(
+                render(
+                    identifier, cells, _columns(report), on_machine(report, found, "target and configuration"), notes
+                )
+            )
     return Fragment("".join(parts))
 
 
@@ -72,7 +82,7 @@ def cold_start_figures(report: Report) -> Fragment:
         if len(frame):
             parts.append(machine_heading(report, found))
         for model, lines in frame.groupby("model", sort=False):
-            parts.append(_bars(lines, str(model), report))
+            parts.append(_bars(lines, on_machine(report, found, f"Cold start of {model}"), report))
     return Fragment("".join(parts))
 
 
@@ -109,7 +119,7 @@ def _cells(group: "pd.DataFrame") -> dict[str, Any]:
     }
 
 
-def _bars(frame: "pd.DataFrame", model: str, report: Report) -> str:
+def _bars(frame: "pd.DataFrame", title: str, report: Report) -> str:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
@@ -127,5 +137,5 @@ def _bars(frame: "pd.DataFrame", model: str, report: Report) -> str:
     axis.set(xlabel="seconds since the process started")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(PARTS), frameon=False)
     return figure_html(
-        figure, f"Cold start of {model}: geometric means, with the {report.interval} of the first answer."
+        figure, f"{title}: geometric means, with the {report.interval} of the first answer.{engagement_caption(frame)}"
     )

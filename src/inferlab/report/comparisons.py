@@ -5,13 +5,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import VERDICT_COLOURS, figure_html, theme, with_labels
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import GROUP, MUTED, STUB, Column, render, twin_note
+from inferlab.report.tables import GROUP, MUTED, STUB, Column, engagement_caption, engagement_note, render, twin_note
 from inferlab.report.text import (
     MISSING,
     Fragment,
     configuration_label,
+    engagement_mark,
     factor,
     heading,
     metric_label,
@@ -72,7 +73,10 @@ def noise_tables(report: Report) -> Fragment:
                 "case of twenty. Where the interval holds 1 and the median is off by more than 3 %, more rounds would "
                 "tell. No difference below the floor is called one."
             )
-        parts += [machine_heading(report, found), render(f"noise-{found['machine_id']}", lines, columns, "A/A", notes)]
+        parts += [
+            machine_heading(report, found),
+            render(f"noise-{found['id']}", lines, columns, on_machine(report, found, "A/A"), notes),
+        ]
     return Fragment("".join(parts))
 
 
@@ -84,13 +88,15 @@ def comparison_tables(report: Report) -> Fragment:
         frame = report.of_set("comparisons", found)
         noise = report.of_set("noise", found)
         for (study, model), of_study in frame.groupby(["study", "model"], sort=False):
-            parts.append(heading(3, f"{model}, study {study}"))
+            parts.append(heading(3, on_machine(report, found, f"{model}, study {study}")))
             twins = noise[(noise["study"] == study) & (noise["model"] == model)]
             for against, lines in of_study.groupby("against", sort=False):
-                identifier = f"comparisons-{found['machine_id']}-{study}-{model}-{str(against).replace(' ', '-')}"
+                identifier = f"comparisons-{found['id']}-{study}-{model}-{str(against).replace(' ', '-')}"
                 parts.append(heading(4, f"Against {against}"))
                 parts.append(paragraph(AGAINST[str(against)].format(reference=lines["reference"].iloc[0])))
-                parts.append(_verdicts(lines, twin_note(twins), identifier, report))
+                parts.append(
+                    _verdicts(lines, twin_note(twins), identifier, report, on_machine(report, found, "configuration"))
+                )
     return Fragment("".join(parts))
 
 
@@ -102,9 +108,10 @@ def comparison_figures(report: Report) -> Fragment:
         parts.append(machine_heading(report, found))
         frame = report.of_set("comparisons", found)
         for (study, model), of_study in frame.groupby(["study", "model"], sort=False):
-            parts.append(heading(3, f"{model}, study {study}"))
+            parts.append(heading(3, on_machine(report, found, f"{model}, study {study}")))
+            title = on_machine(report, found, f"{model}, study {study}")
             for against, lines in of_study.groupby("against", sort=False):
-                parts.append(_forest(lines, f"{model}, study {study}", str(against), report))
+                parts.append(_forest(lines, title, str(against), report))
     return Fragment("".join(parts))
 
 
@@ -115,8 +122,12 @@ def interaction_tables(report: Report) -> Fragment:
         parts.append(machine_heading(report, found))
         frame = report.of_set("interactions", found)
         for model, of_model in frame.groupby("model", sort=False):
-            parts.append(heading(3, str(model)))
-            parts.append(_interactions(of_model, f"interactions-{found['machine_id']}-{model}", report))
+            parts.append(heading(3, on_machine(report, found, str(model))))
+            parts.append(
+                _interactions(
+                    of_model, f"interactions-{found['id']}-{model}", report, on_machine(report, found, "contrast")
+                )
+            )
     return Fragment("".join(parts))
 
 
@@ -136,7 +147,7 @@ def verdict_line(line: dict[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _verdicts(frame: "pd.DataFrame", twin: str, identifier: str, report: Report) -> str:
+def _verdicts(frame: "pd.DataFrame", twin: str, identifier: str, report: Report, stub: str) -> str:
     columns = [
         Column("ratio", f"ratio [{report.interval}]"),
         Column("verdict", "verdict", left=True),
@@ -151,10 +162,9 @@ def _verdicts(frame: "pd.DataFrame", twin: str, identifier: str, report: Report)
         "More rounds: what a tie would take, if the difference seen is the true one, to be found at 80 % power "
         "and to leave the noise floor; a dash where the twin's own difference is as large.",
         twin,
+        engagement_note(frame),
     ]
-    return render(
-        identifier, [verdict_line(line) for line in frame.to_dict("records")], columns, "configuration", notes
-    )
+    return render(identifier, [verdict_line(line) for line in frame.to_dict("records")], columns, stub, notes)
 
 
 def _ratio(line: dict[Any, Any]) -> str:
@@ -193,6 +203,7 @@ def _forest(frame: "pd.DataFrame", title: str, against: str, report: Report) -> 
     caption = (
         f"{title}: {metric_label(shown['metric'].iloc[0])} over that of {against}, with {report.interval}s. Green: "
         "better, orange: worse, grey: tie; the grey band is the noise floor of the A/A twin."
+        f"{engagement_caption(shown)}"
     )
     return figure_html(figure, caption)
 
@@ -211,12 +222,14 @@ def _ratio_ticks(axis: Any, panel: "pd.DataFrame") -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _interactions(frame: "pd.DataFrame", identifier: str, report: Report) -> str:
+def _interactions(frame: "pd.DataFrame", identifier: str, report: Report, stub: str) -> str:
     keys = ["target", "metric", "contrast"]
     scenarios = list(dict.fromkeys(frame["scenario"]))
     lines = []
     for (target, metric, contrast), group in frame.groupby(keys, sort=False):
-        line: dict[str, Any] = {GROUP: f"{target}, {metric_label(str(metric))}", STUB: contrast}
+        first = group.to_dict("records")[0]
+        mark = engagement_mark(first) if "precision" in str(contrast) else ""
+        line: dict[str, Any] = {GROUP: f"{target}, {metric_label(str(metric))}", STUB: f"{contrast}{mark}"}
         line["meaning"] = group["meaning"].iloc[0]
         for found in group.to_dict("records"):
             line[found["scenario"]] = _ratio(found) + (" *" if found["p_adjusted"] < 1 - report.confidence else "")
@@ -227,5 +240,6 @@ def _interactions(frame: "pd.DataFrame", identifier: str, report: Report) -> str
         "High over low level: int8-static over fp32, batching over none, fastapi over direct. A main effect is a ratio "
         "averaged over the other factors; a pair says by which factor one effect changes with the other. 1: no effect.",
         f"* Holm's p over this model's contrasts is below {1 - report.confidence:.2g}.",
+        engagement_note(frame.assign(optimization="low precision")),
     ]
-    return render(identifier, lines, columns, "contrast", notes)
+    return render(identifier, lines, columns, stub, notes)

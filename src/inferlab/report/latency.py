@@ -3,9 +3,19 @@
 from typing import TYPE_CHECKING
 
 from inferlab.report.figures import colours, figure_html, plain_ticks, theme, with_labels
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_caption,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    paper_columns,
+    paper_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import (
     Fragment,
     heading,
@@ -32,7 +42,7 @@ def latency_tables(report: Report, study: str = STUDY) -> Fragment:
         frame = frame[(frame["study"] == study) & (frame["loop"] == "closed")]
         noise = report.of_set("noise", found)
         for model, of_model in frame.groupby("model", sort=False):
-            identifier = f"latency-{found['machine_id']}-{model}"
+            identifier = f"latency-{found['id']}-{model}"
             columns = _columns(report, of_model)
             notes = [
                 "Latency in milliseconds for each request, queueing included, counted from its scheduled time; closed "
@@ -40,10 +50,13 @@ def latency_tables(report: Report, study: str = STUDY) -> Fragment:
                 "requests.",
                 f"{rounds_note(of_model)} {_failures(of_model)} {noise_note(noise, study, str(model))}",
                 paper_note(of_model, PAPER),
+                engagement_note(of_model),
             ]
-            parts.append(heading(3, str(model)))
+            parts.append(heading(3, on_machine(report, found, str(model))))
             lines = lines_by_target(of_model, _cells)
-            parts.append(render(identifier, lines, columns, "target and configuration", notes))
+            parts.append(
+                render(identifier, lines, columns, on_machine(report, found, "target and configuration"), notes)
+            )
     return Fragment("".join(parts))
 
 
@@ -56,8 +69,8 @@ def latency_figures(report: Report, study: str = STUDY) -> Fragment:
         quantiles = report.of_set("latency_quantiles", found)
         quantiles = quantiles[(quantiles["study"] == study) & (quantiles["loop"] == "closed") & ~quantiles["twin"]]
         for model, of_model in quantiles.groupby("model", sort=False):
-            parts.append(heading(3, str(model)))
-            parts.append(_distributions(of_model, f"{model}: latency of each configuration"))
+            parts.append(heading(3, on_machine(report, found, str(model))))
+            parts.append(_distributions(of_model, on_machine(report, found, f"{model}: latency of each configuration")))
     return Fragment("".join(parts))
 
 
@@ -126,6 +139,6 @@ def _distributions(quantiles: "pd.DataFrame", title: str) -> str:
         plain_ticks(axis.xaxis)
     caption = (
         f"{title}. Box: middle half of the requests, line: median, whiskers: 5th to 95th percentile. "
-        "Colour: optimization."
+        f"Colour: optimization.{engagement_caption(data)}"
     )
     return figure_html(figure, caption)

@@ -3,14 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import colours, figure_html, theme
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, bullet_list, lines_by_target, noise_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_caption,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import (
     Fragment,
+    engagement_mark,
     heading,
     number,
-    paragraph,
     percent,
     percent_interval,
     scenario_label,
@@ -35,7 +43,7 @@ def optimization_tables(report: Report, study: str = STUDY) -> Fragment:
         noise = report.of_set("noise", found)
         comparisons = report.of_set("comparisons", found)
         for model, of_model in frame.groupby("model", sort=False):
-            parts.append(heading(3, str(model)))
+            parts.append(heading(3, on_machine(report, found, str(model))))
             notes = [
                 "Speed-up: ratio of throughput, paired by round; above 1 is faster. Against the original on cpu-eager "
                 f"(what a user of PyTorch has) and on {_best(of_model)}, the fastest target at full precision. Both "
@@ -44,16 +52,22 @@ def optimization_tables(report: Report, study: str = STUDY) -> Fragment:
                 "Accuracy on the artifact that is served, with its Wilson interval; the difference in points is "
                 "against the original on the same target, on the same samples (Bonett and Price's paired interval).",
                 f"{rounds_note(of_model)} {noise_note(noise, study, str(model))}",
+                engagement_note(of_model),
             ]
             columns = _columns(report, list(of_model["scenario"].unique()))
             lines = lines_by_target(of_model, _cells)
-            identifier = f"optimization-{found['machine_id']}-{model}"
-            parts.append(render(identifier, lines, columns, "target and configuration", notes))
-            parts.append(_engagement(of_model))
+            identifier = f"optimization-{found['id']}-{model}"
+            parts.append(
+                render(identifier, lines, columns, on_machine(report, found, "target and configuration"), notes)
+            )
             of_study = comparisons[(comparisons["study"] == study) & (comparisons["model"] == model)]
             if len(of_study):
                 parts.append(heading(4, "What is a difference, and whose doing it is"))
-                parts.append(verdict_table(of_study, f"verdicts-{found['machine_id']}-{model}", report))
+                parts.append(
+                    verdict_table(
+                        of_study, f"verdicts-{found['id']}-{model}", report, on_machine(report, found, "verdicts")
+                    )
+                )
     return Fragment("".join(parts))
 
 
@@ -67,17 +81,10 @@ def optimization_figures(report: Report, study: str = STUDY) -> Fragment:
         frame = frame[(frame["study"] == study) & (frame["loop"] == "closed") & (frame["outcome"] == "measured")]
         frame = frame.dropna(subset=["quality", "speedup_vs_users"])
         for model, of_model in frame.groupby("model", sort=False):
-            scenario = of_model["scenario"].iloc[-1]
-            parts.append(heading(3, str(model)))
-            parts.append(_scatter(of_model[of_model["scenario"] == scenario], str(model), str(scenario), report))
+            scenario, title = of_model["scenario"].iloc[-1], on_machine(report, found, str(model))
+            parts.append(heading(3, on_machine(report, found, str(model))))
+            parts.append(_scatter(of_model[of_model["scenario"] == scenario], title, str(scenario), report))
     return Fragment("".join(parts))
-
-
-def _engagement(frame: "pd.DataFrame") -> str:
-    """What the artifacts' manifests say about whether an optimization took effect."""
-    noted = frame[frame["engagement"] != ""].drop_duplicates(["target", "optimization"])
-    items = [f"{line['optimization']} on {line['target']}: {line['engagement']}" for line in noted.to_dict("records")]
-    return paragraph("Engagement, from the artifacts:", "note") + bullet_list(items) if items else ""
 
 
 def _best(frame: "pd.DataFrame") -> str:
@@ -129,7 +136,7 @@ def _cells(group: "pd.DataFrame") -> dict[str, Any]:
     return cells
 
 
-def _scatter(frame: "pd.DataFrame", model: str, scenario: str, report: Report) -> str:
+def _scatter(frame: "pd.DataFrame", title: str, scenario: str, report: Report) -> str:
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(8.5, 4.8), layout="constrained")
@@ -150,13 +157,13 @@ def _scatter(frame: "pd.DataFrame", model: str, scenario: str, report: Report) -
             markersize=8,
             elinewidth=1.1,
             capsize=2.5,
-            label=f"{line['optimization']} on {line['target']}",
+            label=f"{line['optimization']}{engagement_mark(line)} on {line['target']}",
         )
     axis.axvline(1, color="#949494", linewidth=1, linestyle="--")
     axis.set(xlabel="speed-up over the original on cpu-eager (ratio of throughput)", ylabel="accuracy (%)")
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     caption = (
-        f"{model}: speed-up against accuracy under {scenario_label(scenario)}, with {report.interval}s. "
-        "Up and to the right is better. Colour: optimization; shape: target."
+        f"{title}: speed-up against accuracy under {scenario_label(scenario)}, with {report.interval}s. "
+        f"Up and to the right is better. Colour: optimization; shape: target.{engagement_caption(frame)}"
     )
     return figure_html(figure, caption)

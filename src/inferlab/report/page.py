@@ -88,7 +88,8 @@ def machine_html(found: dict[str, Any]) -> str:
     which = "This run" if found["this_run"] in (True, "True") else "Another run"
     source = "" if found["provenance"] == "hardware" else f" Provenance: {found['provenance']}."
     return (
-        f'<div class="machine"><b>{which}, machine {escape(found["machine_id"])}</b> · {escape(hardware)}<br>'
+        f'<div class="machine"><b>{which}: {escape(found["machine"])}</b> · machine {escape(found["machine_id"])} · '
+        f"{escape(hardware)}<br>"
         f"Python {escape(', '.join([str(found['python']), *versions]))} · environment "
         f"{escape(found['environment_id'])}<br>Profile {escape(found['profile'])}: {counts}"
         f"{', measured on ' + escape(days) if days else ''}. Cores: {escape(found['core_plan'])}.{escape(source)}</div>"
@@ -99,4 +100,10 @@ def machine_heading(report: Report, found: dict[str, Any]) -> str:
     """A heading that names the machine, where a page shows more than one."""
     if len(report.sets) < 2:
         return ""
-    return heading(2, f"Machine {found['machine_id']} ({found['cpu_model']}), environment {found['environment_id']}")
+    where = f"machine {found['machine_id']}, environment {found['environment_id']}"
+    return f'<h2 title="{escape(where)}">{escape(found["machine"])}</h2>'
+
+
+def on_machine(report: Report, found: dict[str, Any], text: str) -> str:
+    """A text with the machine's name behind it, where a page shows more than one."""
+    return f"{text} · {found['machine']}" if len(report.sets) > 1 else text

@@ -2,18 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.scalability_figures import latency_curves, throughput_curves
 from inferlab.report.source import Report
-from inferlab.report.tables import GROUP, MUTED, STUB, Column, noise_note, render, rounds_note
+from inferlab.report.tables import GROUP, MUTED, STUB, Column, engagement_note, noise_note, render, rounds_note
 from inferlab.report.text import (
     MISSING,
     Fragment,
     configuration_label,
     heading,
     missing,
+    not_selected,
     number,
-    paragraph,
     percent_interval,
     scenario_label,
     why_not,
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MS = 1000.0
-NOT_SELECTED = (
-    "This run does not select the study, or none of the targets that the study covers; select it with run.studies in "
-    "params.yaml, or once with dvc exp run -S 'run.studies=[scalability]'."
-)
 PERCENTILES = ("p50", "p95", "p99")
 VERDICTS = {"above": "▲ above it", "within": "= within it", "open": "open", "": ""}
 
@@ -39,7 +35,7 @@ def load_tables(report: Report) -> Fragment:
         parts.append(machine_heading(report, found))
         frame, knees = report.of_set("scalability", found), report.of_set("knees", found)
         if frame.empty:
-            parts.append(paragraph(NOT_SELECTED))
+            parts.append(not_selected("scalability"))
         for (study, model), lines in frame.groupby(["study", "model"], sort=False):
             notes = [
                 "Closed loop: so many callers, each of whom sends its next request when the last one is answered. Open "
@@ -51,13 +47,26 @@ def load_tables(report: Report) -> Fragment:
                 "Percentiles are of all measured requests, with Woodruff's interval over rounds; … where requests are "
                 "too few for an upper bound, – where too few for the percentile.",
                 f"{rounds_note(lines)} {noise_note(report.of_set('noise', found), str(study), str(model))}",
+                engagement_note(lines),
             ]
-            identifier = f"scalability-{found['machine_id']}-{study}-{model}"
-            parts.append(heading(3, f"{model}: {scenario_label(str(study))}"))
-            parts.append(render(identifier, _lines(lines), _columns(report), "configuration and load", notes))
+            identifier = f"scalability-{found['id']}-{study}-{model}"
+            parts.append(heading(3, on_machine(report, found, f"{model}: {scenario_label(str(study))}")))
+            parts.append(
+                render(
+                    identifier,
+                    _lines(lines),
+                    _columns(report),
+                    on_machine(report, found, "configuration and load"),
+                    notes,
+                )
+            )
             own = knees[(knees["study"] == study) & (knees["model"] == model)]
             if len(own):
-                parts.append(_knees(own, f"knees-{found['machine_id']}-{study}-{model}", report))
+                parts.append(
+                    _knees(
+                        own, f"knees-{found['id']}-{study}-{model}", report, on_machine(report, found, "configuration")
+                    )
+                )
     return Fragment("".join(parts))
 
 
@@ -71,12 +80,13 @@ def load_figures(report: Report) -> Fragment:
             parts.append(machine_heading(report, found))
         for (study, model), lines in frame.groupby(["study", "model"], sort=False):
             own = knees[(knees["study"] == study) & (knees["model"] == model)]
+            title = on_machine(report, found, str(model))
             levels, crowds = lines.dropna(subset=["share_of_capacity"]), lines.dropna(subset=["callers"])
             crowds = crowds[crowds["items"] == 1]
             if len(levels):
-                parts.append(latency_curves(levels, own, str(model), report.interval))
+                parts.append(latency_curves(levels, own, title, report.interval))
             if crowds["callers"].nunique() > 1:
-                parts.append(throughput_curves(crowds, str(model), report.interval))
+                parts.append(throughput_curves(crowds, title, report.interval))
     return Fragment("".join(parts))
 
 
@@ -103,10 +113,13 @@ def rate_limit_tables(report: Report) -> Fragment:
                 f"1/{2 ** first['steps']:.0f} of that. Mean over the rounds whose search came to its end; 0 where no "
                 "rate kept the limit. Longer blocks see longer queues.",
                 _never_exceeded(lines),
+                engagement_note(lines),
             ]
-            parts.append(heading(3, f"{model}: {scenario_label(str(scenario))}"))
-            identifier = f"limit-{found['machine_id']}-{study}-{model}-{scenario}"
-            parts.append(render(identifier, _limit_lines(lines), columns, "configuration", notes))
+            parts.append(heading(3, on_machine(report, found, f"{model}: {scenario_label(str(scenario))}")))
+            identifier = f"limit-{found['id']}-{study}-{model}-{scenario}"
+            parts.append(
+                render(identifier, _limit_lines(lines), columns, on_machine(report, found, "configuration"), notes)
+            )
     return Fragment("".join(parts))
 
 
@@ -167,10 +180,13 @@ def tenfold_tables(report: Report) -> Fragment:
                 f"there as a whole, where intervals are widened so that any verdict of the table is false with a "
                 f"probability of at most {number(1 - report.confidence, digits=1)} (Bonferroni); else open.",
                 rounds_note(lines),
+                engagement_note(lines),
             ]
-            parts.append(heading(3, str(model)))
-            identifier = f"tenfold-{found['machine_id']}-{study}-{model}"
-            parts.append(render(identifier, _tenfold_lines(lines), columns, "configuration", notes))
+            parts.append(heading(3, on_machine(report, found, str(model))))
+            identifier = f"tenfold-{found['id']}-{study}-{model}"
+            parts.append(
+                render(identifier, _tenfold_lines(lines), columns, on_machine(report, found, "configuration"), notes)
+            )
     return Fragment("".join(parts))
 
 
@@ -220,7 +236,7 @@ def _latency(line: dict[Any, Any], name: str) -> str:
     return with_interval(line[f"{name}_s"], line[f"{name}_low_s"], line[f"{name}_high_s"], MS)
 
 
-def _knees(frame: "pd.DataFrame", identifier: str, report: Report) -> str:
+def _knees(frame: "pd.DataFrame", identifier: str, report: Report, stub: str) -> str:
     columns = [
         Column("capacity", "capacity, requests/s"),
         Column("rate", f"requests/s [{report.interval}]", "knee"),
@@ -240,9 +256,10 @@ def _knees(frame: "pd.DataFrame", identifier: str, report: Report) -> str:
     notes = [
         "Knee: the rate of greatest power, rate over mean latency (Kleinrock 1979), between the measured levels; its "
         "interval is the jackknife's over rounds. A queue with exponential service has it at 50 %, one with constant "
-        "service at 59 %. – where the levels do not enclose one."
+        "service at 59 %. – where the levels do not enclose one.",
+        engagement_note(frame),
     ]
-    return render(identifier, lines, columns, "configuration", notes)
+    return render(identifier, lines, columns, stub, notes)
 
 
 def _tenfold_lines(frame: "pd.DataFrame") -> list[dict[str, Any]]:

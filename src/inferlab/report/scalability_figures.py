@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inferlab.report.figures import colours, figure_html, plain_ticks, theme, with_labels
+from inferlab.report.tables import engagement_caption
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +15,7 @@ STYLES = {"none": "-", "dynamic": "--"}
 """Of lines, by batching; colours are of optimizations."""
 
 
-def latency_curves(levels: "pd.DataFrame", knees: "pd.DataFrame", model: str, interval: str) -> str:
+def latency_curves(levels: "pd.DataFrame", knees: "pd.DataFrame", title: str, interval: str) -> str:
     """Panels of p50 and p95 against what is offered in percent of the capacity, a line a configuration."""
     import matplotlib.pyplot as plt
 
@@ -38,13 +39,14 @@ def latency_curves(levels: "pd.DataFrame", knees: "pd.DataFrame", model: str, in
     axes[0].set_ylabel("latency (ms, log scale)")
     axes[1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     caption = (
-        f"{model}: latency against load in an open loop, with {interval}s; ★ is the knee, where rate over mean latency "
+        f"{title}: latency against load in an open loop, with {interval}s; ★ is the knee, where rate over mean latency "
         "is greatest. Right of the dotted line latency grows for as long as the load lasts."
+        f"{engagement_caption(levels)}"
     )
     return figure_html(figure, caption)
 
 
-def throughput_curves(crowds: "pd.DataFrame", model: str, interval: str) -> str:
+def throughput_curves(crowds: "pd.DataFrame", title: str, interval: str) -> str:
     """Throughput against the number of callers, a line a configuration."""
     import matplotlib.pyplot as plt
 
@@ -59,7 +61,9 @@ def throughput_curves(crowds: "pd.DataFrame", model: str, interval: str) -> str:
     axis.set_xticks(counts, [f"{count:g}" for count in counts])
     axis.set(xlabel="callers", ylabel="requests per second", ylim=(0, None))
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    return figure_html(figure, f"{model}: throughput against callers in a closed loop, with {interval}s.")
+    return figure_html(
+        figure, f"{title}: throughput against callers in a closed loop, with {interval}s.{engagement_caption(crowds)}"
+    )
 
 
 def _curves(frame: "pd.DataFrame") -> list[tuple[str, "pd.DataFrame", dict[str, Any]]]:

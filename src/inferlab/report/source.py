@@ -1,6 +1,8 @@
 """What the pages are made from: the files that analyze wrote, read once."""
 
 import json
+import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
 SET = ["machine_id", "environment_id", "profile"]
 TEXT = {"reason": str, "hint": str, "verdict": str, "note": str, "engagement": str, "accelerators": str}
+TEXT |= {"not_engaged": str, "saturated_by": str}
 TEXT |= {"against": str, "twin_warning": str, "state": str, "handler": str, "ingredient": str}
+TEXT |= dict.fromkeys(("weights", "against_machine_id", "against_environment_id", "against_target"), str)
 TEXT |= {"ended_by": str, "widest": str, "widest_scenario": str}
 TEXT |= {f"asked_{name}": str for name in ("batch_limit", "threads", "replicas")}
 TEXT |= {f"{name}_ratio_verdict": str for name in ("p50", "p95", "p99")}
@@ -37,8 +41,13 @@ class Report:
 
     @cached_property
     def sets(self) -> list[dict[str, Any]]:
-        """The machines and environments that have results of this profile, this run's in front."""
-        return [{str(key): value for key, value in line.items()} for line in self.table("machines").to_dict("records")]
+        """The machines and environments that have results of this profile, this run's in front.
+
+        `id` tells them apart in the ids of tables.
+        """
+        lines = [{str(key): value for key, value in line.items()} for line in self.table("machines").to_dict("records")]
+        times = Counter(line["machine_id"] for line in lines)
+        return [{**line, "id": _identifier(line, times[line["machine_id"]] > 1)} for line in lines]
 
     @cached_property
     def checksums(self) -> dict[str, str]:
@@ -77,6 +86,12 @@ class Report:
         same = (frame["machine_id"] == found["machine_id"]) & (frame["environment_id"] == found["environment_id"])
         found_lines: pd.DataFrame = frame[same].reset_index(drop=True)
         return found_lines
+
+
+def _identifier(line: dict[str, Any], with_environment: bool) -> str:
+    """Without the dots of versions, which mean something else in a style sheet."""
+    text = f"{line['machine_id']}-{line['environment_id']}" if with_environment else str(line["machine_id"])
+    return re.sub(r"[^A-Za-z0-9_-]", "-", text)
 
 
 def open_report(root: str, profile: str, label: str, confidence: float) -> Report:

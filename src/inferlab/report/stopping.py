@@ -1,6 +1,6 @@
 """How many rounds were measured, and why no more, where a stop rule decided that."""
 
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
 from inferlab.report.tables import STUB, Column, render
 from inferlab.report.text import MISSING, Fragment, factor, heading, missing, scenario_label
@@ -42,5 +42,5 @@ def stopping_tables(report: Report) -> Fragment:
             "the page of methodology.",
         ]
         parts += [machine_heading(report, found) or heading(2, "How many rounds")]
-        parts.append(render(f"stopping-{found['machine_id']}", lines, columns, "study", notes))
+        parts.append(render(f"stopping-{found['id']}", lines, columns, on_machine(report, found, "study"), notes))
     return Fragment("".join(parts))

@@ -4,11 +4,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferlab.report.page import machine_heading, pages_of
+from inferlab.report.page import machine_heading, on_machine, pages_of
 from inferlab.report.source import Report
-from inferlab.report.tables import GROUP, STUB, Column, bullet_list, render
+from inferlab.report.tables import GROUP, STUB, Column, bullet_list, engagement_note, render
 from inferlab.report.text import (
     MISSING,
+    NOT_ENGAGED,
     Fragment,
     configuration_label,
     factor,
@@ -47,9 +48,10 @@ def best_tables(report: Report) -> Fragment:
         lines = [line for model, of_model in frame.groupby("model", sort=False) for line in _best(str(model), of_model)]
         notes = [
             "Fastest of what was measured, over all studies but those of caches, load, handlers and starts; whether a "
-            "neighbour really differs: see Comparisons."
+            "neighbour really differs: see Comparisons.",
+            _engagement(frame, [line["configuration"] for line in lines]),
         ]
-        parts.append(render(f"best-{found['machine_id']}", lines, columns, "question", notes))
+        parts.append(render(f"best-{found['id']}", lines, columns, on_machine(report, found, "question"), notes))
         parts.append(_certainty(report.of_set("noise", found), report))
     return Fragment("".join(parts))
 
@@ -66,6 +68,8 @@ def answers(report: Report) -> Fragment:
         frame = frame[frame["model"] != NOOP]
         items = [_answer(str(model), of_model) for model, of_model in frame.groupby("model", sort=False)]
         parts += [machine_heading(report, found), bullet_list(items)]
+        note = _engagement(frame, items)
+        parts += [paragraph(note, "note")] if note else []
     return Fragment("".join(parts))
 
 
@@ -95,6 +99,11 @@ def page_links(root: str) -> Fragment:
         if page.answers
     )
     return Fragment(f"{heading(2, 'Pages')}<ul>{items}</ul>")
+
+
+def _engagement(frame: "pd.DataFrame", texts: list[str]) -> str:
+    """Why what is marked in the texts did not engage; blank where nothing is."""
+    return engagement_note(frame) if any(NOT_ENGAGED in text for text in texts) else ""
 
 
 def _answer(model: str, frame: "pd.DataFrame") -> str:

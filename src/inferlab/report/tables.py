@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferlab.report.text import (
     MISSING,
+    NOT_ENGAGED,
     configuration_label,
     factor,
     metric_label,
@@ -168,6 +169,23 @@ def twin_note(noise: "pd.DataFrame") -> str:
         places.setdefault(line["twin_warning"], []).append(name)
     where = "; ".join(f"{' and '.join(names)} ({warning})" for warning, names in places.items())
     return f"▲ The twin differs from the reference: {where}. No difference below the floor is called one."
+
+
+def engagement_note(frame: "pd.DataFrame") -> str:
+    """Why the optimizations that are marked in a table did not take effect; blank where all did."""
+    missed = frame[frame["not_engaged"] != ""]
+    if "optimization" not in missed:
+        return ""
+    reasons: dict[str, dict[str, None]] = {}
+    for line in missed.to_dict("records"):
+        reasons.setdefault(line["not_engaged"], {})[f"{line['optimization']} on {line['target']}"] = None
+    texts = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return f"{NOT_ENGAGED} Did not engage: {'; '.join(texts)}." if texts else ""
+
+
+def engagement_caption(frame: "pd.DataFrame") -> str:
+    """What the mark in a figure means, where there is one."""
+    return f" {NOT_ENGAGED}: did not engage, see the tables." if (frame["not_engaged"] != "").any() else ""
 
 
 def paper_columns(frame: "pd.DataFrame", columns: Sequence[Column]) -> list[Column]:

@@ -1,10 +1,12 @@
 """Numbers and names as text: three significant digits, a thin line where there is no value."""
 
 import math
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 MISSING = "–"
+NOT_ENGAGED = "\N{DAGGER}"
 
 
 class Fragment:
@@ -102,7 +104,12 @@ def configuration_label(line: dict[Any, Any]) -> str:
     cache = "" if missing(share) or not share else f" · cache of {100 * share:g}\N{NO-BREAK SPACE}%"
     tuned = " · tuned" if line.get("tuned") in (True, "True") else ""
     twin = " (A/A twin)" if line.get("twin") in (True, "True") else ""
-    return f"{line['optimization']} · {line['path']}{handler} · {batching}{cache}{tuned}{twin}"
+    return f"{line['optimization']}{engagement_mark(line)} · {line['path']}{handler} · {batching}{cache}{tuned}{twin}"
+
+
+def engagement_mark(line: Mapping[Any, Any]) -> str:
+    """What follows the name of an optimization that did not take effect; tables.engagement_note says why."""
+    return "" if missing(line.get("not_engaged")) else NOT_ENGAGED
 
 
 def why_not(line: dict[Any, Any]) -> str:
@@ -111,6 +118,14 @@ def why_not(line: dict[Any, Any]) -> str:
     word = "how to get it" if line["outcome"] == "unavailable" else "what to do"
     hint = "" if missing(line["hint"]) else f" ({word}: {line['hint']})"
     return f"{line['outcome']}{reason}{hint}"
+
+
+def not_selected(study: str) -> str:
+    """An HTML paragraph in the place of a study's tables where there are none."""
+    return paragraph(
+        "The study was not measured: this run does not select it, or none of the targets that it covers. Select it "
+        f"with run.studies in params.yaml, or once with dvc exp run -S 'run.studies=[{study}]'."
+    )
 
 
 def heading(level: int, text: str) -> str:

@@ -3,9 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import colours, figure_html, theme, with_labels
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_caption,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    paper_columns,
+    paper_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import Fragment, heading, number, published, scenario_label, with_interval
 
 if TYPE_CHECKING:
@@ -30,11 +40,14 @@ def throughput_tables(report: Report, study: str = STUDY) -> Fragment:
                 "are over rounds. Time per item is the inverse of the mean.",
                 f"{rounds_note(of_model)} {noise_note(noise, study, str(model))}",
                 paper_note(of_model, PAPER),
+                engagement_note(of_model),
             ]
-            parts.append(heading(3, str(model)))
+            parts.append(heading(3, on_machine(report, found, str(model))))
             lines = lines_by_target(of_model, _cells)
-            identifier = f"throughput-{found['machine_id']}-{model}"
-            parts.append(render(identifier, lines, columns, "target and configuration", notes))
+            identifier = f"throughput-{found['id']}-{model}"
+            parts.append(
+                render(identifier, lines, columns, on_machine(report, found, "target and configuration"), notes)
+            )
     return Fragment("".join(parts))
 
 
@@ -47,8 +60,9 @@ def throughput_figures(report: Report, study: str = STUDY) -> Fragment:
         frame = report.of_set("throughput", found)
         frame = frame[(frame["study"] == study) & (frame["loop"] == "closed") & (frame["outcome"] == "measured")]
         for model, of_model in frame[~frame["twin"]].groupby("model", sort=False):
-            parts.append(heading(3, str(model)))
-            caption = f"{model}: throughput of each configuration, with its {report.interval}. Colour: optimization."
+            parts.append(heading(3, on_machine(report, found, str(model))))
+            title = on_machine(report, found, f"{model}: throughput of each configuration, with its {report.interval}")
+            caption = f"{title}. Colour: optimization."
             columns = ("throughput_mean_per_s", "throughput_low_per_s", "throughput_high_per_s")
             parts.append(interval_bars(of_model, columns, 1.0, "requests per second", caption))
     return Fragment("".join(parts))
@@ -76,7 +90,7 @@ def interval_bars(frame: "pd.DataFrame", columns: tuple[str, str, str], scale: f
         bounds = [(here["shown"] - here[low] * scale).abs(), (here[high] * scale - here["shown"]).abs()]
         axis.errorbar(here["shown"], places, xerr=bounds, fmt="none", ecolor="#111827", elinewidth=1.2, capsize=2.5)
         axis.set(xlabel=unit, ylabel="", title=scenario_label(str(scenario)))
-    return figure_html(figure, caption)
+    return figure_html(figure, f"{caption}{engagement_caption(data)}")
 
 
 def _columns(report: Report, frame: "pd.DataFrame") -> list[Column]:

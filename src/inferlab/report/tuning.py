@@ -2,16 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import GROUP, MUTED, STUB, Column, render, rounds_note
+from inferlab.report.tables import GROUP, MUTED, STUB, Column, engagement_note, render, rounds_note
 from inferlab.report.text import (
     MISSING,
     Fragment,
     configuration_label,
+    engagement_mark,
     factor,
     heading,
     missing,
+    not_selected,
     number,
     paragraph,
     why_not,
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MS = 1000.0
-NOT_SELECTED = (
-    "The study was not measured: this run does not select it, or none of the targets that it covers. Select it with "
-    "run.studies in params.yaml, or once with dvc exp run -S 'run.studies=[tuning]'."
-)
 SETTINGS = {"batch_limit": "batch limit", "threads": "threads", "replicas": "replicas"}
 
 
@@ -38,15 +36,18 @@ def tuning_tables(report: Report) -> Fragment:
         parts.append(machine_heading(report, found))
         frame, trials = report.of_set("tuning", found), report.of_set("trials", found)
         if frame.empty:
-            parts.append(paragraph(NOT_SELECTED))
+            parts.append(not_selected("tuning"))
         for (study, model), lines in frame.groupby(["study", "model"], sort=False):
             own = trials[(trials["study"] == study) & (trials["model"] == model)]
-            identifier = f"{found['machine_id']}-{study}-{model}"
-            parts.append(heading(3, str(model) if study == "tuning" else f"{model}: {study}"))
+            identifier = f"{found['id']}-{study}-{model}"
+            parts.append(
+                heading(3, on_machine(report, found, str(model) if study == "tuning" else f"{model}: {study}"))
+            )
             parts += [paragraph(text) for text in (*_searched(lines), *_found(lines, own))]
-            parts.append(_compared(lines, own, f"tuning-{identifier}", report))
+            stubs = [on_machine(report, found, text) for text in ("configuration", "trial")]
+            parts.append(_compared(lines, own, f"tuning-{identifier}", report, stubs[0]))
             if len(own):
-                parts += [heading(4, "Trials"), _trials(own, lines, f"trials-{identifier}")]
+                parts += [heading(4, "Trials"), _trials(own, lines, f"trials-{identifier}", stubs[1])]
     return Fragment("".join(parts))
 
 
@@ -59,7 +60,7 @@ def tuning_figures(report: Report) -> Fragment:
             parts.append(machine_heading(report, found))
         for (_, model), own in trials.groupby(["study", "model"], sort=False):
             if own["rate_per_s"].notna().any():
-                parts.append(trials_figure(own, str(model)))
+                parts.append(trials_figure(own, on_machine(report, found, str(model))))
     return Fragment("".join(parts))
 
 
@@ -93,7 +94,7 @@ def _found(lines: "pd.DataFrame", trials: "pd.DataFrame") -> list[str]:
         own = trials[trials["configuration"] == line["configuration"]]
         default = own.iloc[0]
         is_default = bool(default["chosen"])
-        name = f"{line['optimization']} on {line['target']}"
+        name = f"{line['optimization']}{engagement_mark(line)} on {line['target']}"
         if not own["rate_per_s"].max() > 0:
             texts.append(f"{name}: no candidate kept the limit at any rate, so that the default stands.")
             continue
@@ -122,7 +123,7 @@ def _note(line: dict[Any, Any]) -> str:
     return f" ({line['note']}{needed})" if line["note"] else ""
 
 
-def _compared(lines: "pd.DataFrame", trials: "pd.DataFrame", identifier: str, report: Report) -> str:
+def _compared(lines: "pd.DataFrame", trials: "pd.DataFrame", identifier: str, report: Report, stub: str) -> str:
     columns = [
         *(Column(name, label, "served as") for name, label in SETTINGS.items()),
         Column("rate", f"requests/s [{report.interval}]", "highest rate"),
@@ -131,7 +132,7 @@ def _compared(lines: "pd.DataFrame", trials: "pd.DataFrame", identifier: str, re
         Column("verdict", "verdict", "in the same rounds", left=True, absent=""),
     ]
     cells = [_cells(line, trials) for line in lines.to_dict("records")]
-    return render(identifier, cells, columns, "configuration", _notes(lines, report))
+    return render(identifier, cells, columns, stub, _notes(lines, report))
 
 
 def _cells(line: dict[Any, Any], trials: "pd.DataFrame") -> dict[str, Any]:
@@ -169,6 +170,7 @@ def _notes(lines: "pd.DataFrame", report: Report) -> list[str]:
         f"over all lines of the study is below {1 - report.confidence:.2g} and the ratio lies beyond noise floor and "
         "step.",
         f"{floor} {rounds_note(lines)}",
+        engagement_note(lines),
         f"Searches in which no rate kept the limit, which count as 0 and have no ratio: {kept:.0f}." if kept else "",
         f"Searches in which no rate broke the limit, so that the true one may be higher: {exceeded:.0f}."
         if exceeded
@@ -176,7 +178,7 @@ def _notes(lines: "pd.DataFrame", report: Report) -> list[str]:
     ]
 
 
-def _trials(trials: "pd.DataFrame", lines: "pd.DataFrame", identifier: str) -> str:
+def _trials(trials: "pd.DataFrame", lines: "pd.DataFrame", identifier: str, stub: str) -> str:
     columns = [
         *(Column(name, label, "candidate") for name, label in SETTINGS.items()),
         Column("rate", "requests/s", "highest rate"),
@@ -195,7 +197,7 @@ def _trials(trials: "pd.DataFrame", lines: "pd.DataFrame", identifier: str) -> s
         ]
         cells.append(
             {
-                GROUP: f"{line['target']} · {line['optimization']}",
+                GROUP: f"{line['target']} · {line['optimization']}{engagement_mark(line)}",
                 STUB: f"{line['trial'] + 1}",
                 MUTED: line["outcome"] != "measured",
                 **{name: f"{line[name]:.0f}" for name in SETTINGS},
@@ -212,5 +214,6 @@ def _trials(trials: "pd.DataFrame", lines: "pd.DataFrame", identifier: str) -> s
         "blocks; the first is the default, the others are those that Optuna's sampler (TPE) proposed, each once; "
         "where trials were left, one that had been disturbed was tried again. One search is noisy: that a trial found "
         "more than another is no verdict.",
+        engagement_note(trials),
     ]
-    return render(identifier, cells, columns, "trial", notes)
+    return render(identifier, cells, columns, stub, notes)

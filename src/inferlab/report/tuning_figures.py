@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.figures import figure_html, theme
+from inferlab.report.tables import engagement_caption
+from inferlab.report.text import engagement_mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -12,7 +14,7 @@ NO_VALUE_COLOUR = "#d55e00"
 BEST_COLOUR = "#949494"
 
 
-def trials_figure(trials: "pd.DataFrame", model: str) -> str:
+def trials_figure(trials: "pd.DataFrame", title: str) -> str:
     """The highest rate of each trial of one model, a panel a search; the default and the chosen one are marked."""
     import matplotlib.pyplot as plt
 
@@ -22,7 +24,11 @@ def trials_figure(trials: "pd.DataFrame", model: str) -> str:
     handles: dict[str, Any] = {}
     for axis, ((target, optimization), own) in zip(axes[0], groups, strict=True):
         _draw(axis, own)
-        axis.set(title=f"{optimization} on {target}", xlabel="trial", ylabel="highest rate within the limit (1/s)")
+        axis.set(
+            title=f"{optimization}{engagement_mark(own.iloc[0].to_dict())} on {target}",
+            xlabel="trial",
+            ylabel="highest rate within the limit (1/s)",
+        )
         axis.set_ylim(0, 1.1 * float(own["rate_per_s"].max()) or 1)
         axis.set_xticks(list(own["trial"] + 1))
         handles |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
@@ -30,7 +36,10 @@ def trials_figure(trials: "pd.DataFrame", model: str) -> str:
     axes[0][-1].legend(
         handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, markerscale=0.8
     )
-    return figure_html(figure, f"{model}: what each trial of the search found, one search of a candidate each.")
+    return figure_html(
+        figure,
+        f"{title}: what each trial of the search found, one search of a candidate each.{engagement_caption(trials)}",
+    )
 
 
 def _draw(axis: "Axes", trials: "pd.DataFrame") -> None:

@@ -3,9 +3,18 @@
 from typing import TYPE_CHECKING
 
 from inferlab.report.figures import theme
-from inferlab.report.page import machine_heading
+from inferlab.report.page import machine_heading, on_machine
 from inferlab.report.source import Report
-from inferlab.report.tables import Column, lines_by_target, noise_note, paper_columns, paper_note, render, rounds_note
+from inferlab.report.tables import (
+    Column,
+    engagement_note,
+    lines_by_target,
+    noise_note,
+    paper_columns,
+    paper_note,
+    render,
+    rounds_note,
+)
 from inferlab.report.text import Fragment, heading, number, paragraph, published, scenario_label, with_interval
 from inferlab.report.throughput import interval_bars
 
@@ -30,7 +39,7 @@ def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
         absent = report.of_set("telemetry_absent", found)
         absent = absent[absent["study"] == study]
         for model, of_model in frame.groupby("model", sort=False):
-            parts.append(heading(3, str(model)))
+            parts.append(heading(3, on_machine(report, found, str(model))))
             notes = [
                 "CPU: percent of the cores granted to the server, mean over rounds with its interval; a saturated core "
                 "reads 100 % whatever it runs, so compare CPU time per request at the common rate. CPU time per "
@@ -42,11 +51,14 @@ def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
                 _absent_note(absent[absent["model"] == model]),
                 f"{_rates(of_model)} {rounds_note(of_model)} {noise_note(noise, study, str(model))}",
                 paper_note(of_model, "Paper: AWS Inferentia; what its percentages are of is not stated."),
+                engagement_note(of_model),
             ]
             columns = _columns(report, of_model)
             lines = lines_by_target(of_model, _cells)
-            identifier = f"utilization-{found['machine_id']}-{model}"
-            parts.append(render(identifier, lines, columns, "target and configuration", notes))
+            identifier = f"utilization-{found['id']}-{model}"
+            parts.append(
+                render(identifier, lines, columns, on_machine(report, found, "target and configuration"), notes)
+            )
     return Fragment("".join(parts))
 
 
@@ -63,8 +75,9 @@ def utilization_figures(report: Report, study: str = STUDY) -> Fragment:
             parts.append(paragraph("No configuration was measured at a common rate on this machine."))
         columns = ("cpu_s_per_request", "cpu_s_per_request_low", "cpu_s_per_request_high")
         for model, of_model in frame.groupby("model", sort=False):
-            caption = f"{model}: CPU time that the server spends on a request, at one offered rate for all."
-            parts.append(heading(3, str(model)))
+            title = f"{model}: CPU time that the server spends on a request, at one offered rate for all"
+            caption = f"{on_machine(report, found, title)}."
+            parts.append(heading(3, on_machine(report, found, str(model))))
             parts.append(interval_bars(of_model, columns, MS, "CPU milliseconds per request", caption))
     return Fragment("".join(parts))
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from inferlab.report.source import Report
-from inferlab.report.tables import GROUP, STUB, Column, render
+from inferlab.report.tables import GROUP, STUB, Column, engagement_note, render
 from inferlab.report.text import MISSING, configuration_label, metric_label, scenario_label, with_interval
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ HOLM = (
 )
 
 
-def verdict_table(comparisons: "pd.DataFrame", identifier: str, report: Report) -> str:
+def verdict_table(comparisons: "pd.DataFrame", identifier: str, report: Report, stub: str) -> str:
     """Ratio and verdict of each configuration of one study and model; a column a scenario and reference."""
     scenarios = list(dict.fromkeys(comparisons["scenario"]))
     columns = [
@@ -45,4 +45,5 @@ def verdict_table(comparisons: "pd.DataFrame", identifier: str, report: Report) 
     reference = comparisons["reference"][comparisons["against"] == "the reference"]
     named = reference.iloc[0] if len(reference) else MISSING
     notes = [f"Against {against}. {text.format(reference=named)}" for against, text in AGAINST.items()]
-    return render(identifier, lines, columns, "verdicts", [*notes, HOLM.format(1 - report.confidence)])
+    notes += [HOLM.format(1 - report.confidence), engagement_note(comparisons)]
+    return render(identifier, lines, columns, stub, notes)

@@ -37,6 +37,16 @@ def run(params: Params, root: Path) -> None:
             path.unlink()
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()
+    digests = list_collected(root)
+    scenarios = {name: study.scenarios for name, study in params.studies.items()}
+    open_loop = [name for name, scenario in params.scenarios.items() if scenario.loop == "open"]
+    shown = {name: files for name, files in digests.items() if name.endswith(f"/{params.run.profile}")}
+    sync_runs(root, shown, scenarios, open_loop, params.analysis.confidence)
+
+
+def list_collected(root: Path) -> dict[str, dict[str, str]]:
+    """Write the checksums of everything under results/machines/ to results/collected.json, and return them by set."""
+    machines = root / "results" / "machines"
     digests = {
         path.parent.relative_to(machines).as_posix(): digests_of_folder(path.parent)
         for path in sorted(machines.glob("*/*/*/machine.json"))
@@ -46,10 +56,7 @@ def run(params: Params, root: Path) -> None:
     if not collected.is_file() or collected.read_text(encoding="utf-8") != text:
         with whole_file(collected) as part:
             part.write_text(text, encoding="utf-8")
-    scenarios = {name: study.scenarios for name, study in params.studies.items()}
-    open_loop = [name for name, scenario in params.scenarios.items() if scenario.loop == "open"]
-    shown = {name: files for name, files in digests.items() if name.endswith(f"/{params.run.profile}")}
-    sync_runs(root, shown, scenarios, open_loop, params.analysis.confidence)
+    return digests
 
 
 def selection(params: Params) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,8 @@ from inferlab.analyze.autocorrelation import (
     INDEPENDENT,
     _expected,
     autocorrelation_of,
+    drift_autocorrelation,
+    drift_of,
     effective_rounds,
     pooled_autocorrelation,
 )
@@ -107,3 +109,24 @@ def test_expected_ratios_are_those_of_the_matrices(rounds: int) -> None:
         covariance = centre @ coefficient ** np.abs(places[:, None] - places[None, :]) @ centre
         expected.append(np.trace(covariance, offset=1) / np.trace(covariance))
     assert _expected(rounds) == pytest.approx(np.array(expected))
+
+
+def test_what_all_configurations_share_is_drift_of_means_and_not_of_ratios() -> None:
+    logs = study(0.0, 200)
+    assert pooled_autocorrelation(logs).mean < 0.1
+    assert drift_autocorrelation(logs).mean > 0.8
+    assert drift_autocorrelation(np.random.default_rng(1).normal(0, 0.03, (200, 8))).mean < 0.1
+
+
+def test_drift_of_too_few_or_equal_rounds_counts_as_independent() -> None:
+    assert drift_autocorrelation(study(0.0, 5)) == INDEPENDENT
+    assert drift_autocorrelation(np.zeros((10, 3))) == INDEPENDENT
+    assert drift_autocorrelation(np.full((10, 3), np.nan)) == INDEPENDENT
+    assert drift_of([]) == INDEPENDENT
+
+
+def test_drift_is_that_of_the_logarithms_by_round() -> None:
+    logs = study(0.0, 20, configurations=2)
+    series = [pd.Series(np.exp(column), index=range(20)) for column in logs.T]
+    shuffled = [one.sample(frac=1, random_state=1) for one in series]
+    assert drift_of(shuffled).mean == pytest.approx(drift_autocorrelation(logs).mean)

@@ -30,6 +30,27 @@ def test_provenances_are_never_mixed(tmp_path: Path) -> None:
         load_results(tmp_path)
 
 
+def test_results_that_do_not_say_of_what_machine_are_named(tmp_path: Path) -> None:
+    folder = write_results(tmp_path, Synthetic(**SMALL))
+    (folder / "machine.json").unlink()
+    with pytest.raises(ArtifactError, match=r"machine-a/environment-a/full/machine\.json is missing"):
+        load_results(tmp_path)
+
+
+def test_a_record_of_another_version_says_which(tmp_path: Path) -> None:
+    path = write_results(tmp_path, Synthetic(**SMALL)) / "plans/optimization-minilm.json"
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 7'))
+    with pytest.raises(ArtifactError, match=r"optimization-minilm\.json has schema_version 7; this inferlab reads 1"):
+        load_results(tmp_path)
+
+
+def test_checksums_of_files_elsewhere_are_refused(tmp_path: Path) -> None:
+    write_results(tmp_path / "machines", Synthetic(**SMALL))
+    (tmp_path / "collected.json").write_text(json.dumps({"../..": {"x.json": "0"}}))
+    with pytest.raises(ArtifactError, match=r"collected\.json is damaged: it lists '\.\./\.\./x\.json'"):
+        load_results(tmp_path / "machines")
+
+
 def test_a_record_of_another_machine_than_its_folder_is_refused(tmp_path: Path) -> None:
     folder = write_results(tmp_path, Synthetic(**SMALL))
     machine_record(Synthetic(machine_id="other")).write(folder / "machine.json")

@@ -188,3 +188,34 @@ def test_means_have_the_intervals_that_ratios_have_for_their_logarithms() -> Non
     one, none = statistics.means_of([np.array([2.0]), np.array([])], 0.95, INDEPENDENT)
     assert (one.value, one.count) == (2.0, 1) and math.isnan(one.low)
     assert none.count == 0 and math.isnan(none.value)
+
+
+def test_an_unpaired_ratio_is_welchs_of_the_logarithms() -> None:
+    rng = np.random.default_rng(3)
+    above, below = rng.normal(0.3, 0.2, 8), rng.normal(0.0, 0.05, 6)
+    found = statistics.unpaired_ratio(above, below, 0.9)
+    test = stats.ttest_ind(above, below, equal_var=False)
+    interval = test.confidence_interval(0.9)
+    assert found.p_value == pytest.approx(test.pvalue)
+    assert (found.low, found.high) == pytest.approx((math.exp(interval.low), math.exp(interval.high)))
+    assert found.ratio == pytest.approx(math.exp(above.mean() - below.mean()))
+
+
+def test_rounds_that_depend_on_each_other_widen_an_unpaired_interval() -> None:
+    rng = np.random.default_rng(4)
+    above, below = rng.normal(0.0, 0.1, 10), rng.normal(0.0, 0.1, 10)
+    independent = statistics.unpaired_ratio(above, below, 0.95)
+    drifting = statistics.unpaired_ratio(above, below, 0.95, Autocorrelation((0.0, 0.6), (0.3, 0.7)))
+    assert drifting.ratio == independent.ratio
+    assert drifting.low < independent.low < independent.high < drifting.high
+    assert drifting.p_value > independent.p_value
+
+
+def test_an_unpaired_ratio_without_rounds_has_no_value_and_with_one_no_interval() -> None:
+    assert math.isnan(statistics.unpaired_ratio(np.array([]), np.array([1.0]), 0.95).ratio)
+    one = statistics.unpaired_ratio(np.array([1.0]), np.array([0.0, 0.1]), 0.95)
+    assert one.ratio == pytest.approx(math.exp(0.95))
+    assert math.isnan(one.low)
+    assert math.isnan(one.p_value)
+    equal = statistics.unpaired_ratio(np.ones(3), np.ones(3), 0.95)
+    assert (equal.ratio, equal.low, equal.high, equal.p_value) == (1.0, 1.0, 1.0, 1.0)

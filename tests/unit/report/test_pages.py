@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from html import escape
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from synthetic_results import NO_ACCELERATOR, NO_ENERGY, STUDY_SCENARIOS, Synthetic, write_results
 
@@ -15,7 +17,9 @@ from inferlab.report import (
     caching,
     cold_start,
     comparisons,
+    engagement,
     latency,
+    machines,
     optimization,
     scalability,
     stopping,
@@ -43,7 +47,14 @@ FIGURES = [
     cold_start.cold_start_figures,
     tuning.tuning_figures,
     comparisons.comparison_figures,
+    machines.work_figures,
 ]
+
+
+@cache
+def rendered(report: Report, make: Callable[[Report], Fragment]) -> str:
+    """What is looked at more than once, drawn once."""
+    return make(report).html
 
 
 @pytest.mark.parametrize("make", TABLES)
@@ -94,9 +105,9 @@ def test_energy_has_a_column_where_it_was_measured(tmp_path: Path) -> None:
 
 def test_optimizations_show_accuracy_engagement_and_both_speed_ups(report: Report) -> None:
     html = optimization.optimization_tables(report).html
-    for word in ("× cpu-eager", "× best fp32", "accuracy", "MACs kept", "sparse on cpu-openvino: not engaged"):
+    for word in ("× cpu-eager", "× best fp32", "accuracy", "MACs kept", "sparse† · fastapi"):
         assert word in html
-    assert "Machine machine-b" in html
+    assert '<h2 title="machine machine-b, environment environment-a">Synthetic 3000, 1 core (b)</h2>' in html
 
 
 def test_the_front_page_leaves_caches_out(report: Report) -> None:
@@ -117,8 +128,8 @@ def test_caching_shows_hits_beside_those_expected_and_says_where_there_was_no_st
     ):
         assert text in html
     here, elsewhere = html.split("machine-b", 1)
-    assert "This run does not select" in elsewhere
-    assert "This run does not select" not in here
+    assert "this run does not select it" in elsewhere
+    assert "this run does not select it" not in here
     lines = report.of_set("caching", report.sets[0]).set_index(["model", "cache_share"])
     assert (
         with_interval(*lines.loc[("minilm", 0.1), ["speedup", "speedup_low", "speedup_high"]]).replace(" [", "\n[")
@@ -131,8 +142,8 @@ def test_scalability_shows_every_load_its_knee_and_where_there_was_no_study(repo
     here, elsewhere = html.split("machine-b", 1)
     for text in ("64 callers", "load 50", "saturated", "greatest power", "requests/s", "Noise floor"):
         assert text in here
-    assert "This run does not select" in elsewhere
-    assert "This run does not select" not in here
+    assert "this run does not select it" in elsewhere
+    assert "this run does not select it" not in here
     line = report.of_set("scalability", report.sets[0]).set_index(["model", "scenario"]).loc[("minilm", "load-50")]
     shown = with_interval(*line.iloc[0][["latency_p50_s", "latency_p50_low_s", "latency_p50_high_s"]], 1000)
     assert shown.replace(" [", "\n[") in here
@@ -298,8 +309,10 @@ def test_comparisons_show_verdicts_noise_and_interactions(report: Report) -> Non
     assert "= tie" in html
     for against in ("the reference", "original on the same target"):
         assert f"<h4>Against {against}</h4>" in html
-        assert f"throughput over that of {against}" in comparisons.comparison_figures(report).html
-    assert "study cold-start: p50 latency over that of the reference" in comparisons.comparison_figures(report).html
+        assert f"throughput over that of {against}" in rendered(report, comparisons.comparison_figures)
+    assert f"study cold-start · {A}: p50 latency over that of the reference" in rendered(
+        report, comparisons.comparison_figures
+    )
     assert "×/÷ 1." in comparisons.noise_tables(report).html
     assert not re.search("[±] ?[0-9.]+ %", html + comparisons.noise_tables(report).html)
     assert "precision × batching × path" in comparisons.interaction_tables(report).html
@@ -338,7 +351,7 @@ def test_optimizations_have_a_verdict_against_each_reference(report: Report) -> 
 
 @pytest.mark.parametrize("make", FIGURES)
 def test_figures_are_inline_svg_with_captions(report: Report, make: Callable[[Report], Fragment]) -> None:
-    html = make(report).html
+    html = rendered(report, make)
     assert html.count("<svg ") == html.count("<figcaption>") >= 1
     assert "<dc:date>" not in html
     assert not re.search(r"https?://(?!www\.w3\.org|purl\.org|creativecommons\.org)", html)
@@ -376,8 +389,8 @@ def test_head_names_machines_versions_and_the_profiles_label(report: Report) -> 
     quick = Report(report.results, report.profile, "quick: low confidence", report.confidence)
     html = head(quick, "Title", "Answer").html
     assert "quick: low confidence" in html
-    assert "This run, machine machine-a" in html
-    assert "Another run, machine machine-b" in html
+    assert "This run: Synthetic 3000, 1 core (a)</b> · machine machine-a" in html
+    assert "Another run: Synthetic 3000, 1 core (b)</b> · machine machine-b" in html
     assert "torch 2.13.0+cpu" in html
     assert "quick" not in head(report, "Title", "Answer").html
 
@@ -396,3 +409,160 @@ def test_a_page_needs_nothing_from_elsewhere() -> None:
     assert '<a href="latency.html" aria-current=page>' in html
     assert "http" not in html
     assert "<script" not in html
+
+
+A, B = "Synthetic 3000, 1 core (a)", "Synthetic 3000, 1 core (b)"
+SECTIONS = [
+    *TABLES,
+    *FIGURES[:-1],
+    optimization.optimization_tables,
+    comparisons.noise_tables,
+    comparisons.comparison_tables,
+    comparisons.interaction_tables,
+    caching.caching_tables,
+    scalability.load_tables,
+    scalability.rate_limit_tables,
+    scalability.tenfold_tables,
+    breakdown.breakdown_tables,
+    breakdown.ablation_tables,
+    cold_start.cold_start_tables,
+    tuning.tuning_tables,
+    summary.best_tables,
+    engagement.engagement_tables,
+]
+
+
+@pytest.mark.parametrize("make", SECTIONS)
+def test_every_table_and_figure_names_its_machine_where_there_are_several(
+    report: Report, make: Callable[[Report], Fragment]
+) -> None:
+    html = rendered(report, make)
+    heads = re.findall(r'<th class="[^"]*gt_col_heading[^"]*"[^>]*scope="col[^>]*>(.*?)</th>', html, re.DOTALL)
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
+    named = [head for head in heads if A in head or B in head]
+    assert len(named) == html.count("<thead>")
+    assert all(A in caption or B in caption for caption in captions)
+    assert named or captions
+    assert len(set(re.findall(r'<div id="([^"]+)"', html))) == html.count('<div id="')
+
+
+def test_one_machine_alone_is_named_in_the_head_only(report: Report) -> None:
+    alone = Report(report.results, report.profile, "", 0.95)
+    alone.__dict__["sets"] = report.sets[:1]
+    assert A not in latency.latency_tables(alone).html + throughput.throughput_figures(alone).html
+    assert A in head(alone, "Title", "Answer").html
+    assert "inferlab bring FOLDER" in machines.machine_tables(alone).html
+    assert "inferlab bring" not in machines.machine_tables(report).html
+
+
+def test_the_same_work_stands_side_by_side_and_says_that_it_is_not_paired(report: Report) -> None:
+    html = machines.work_tables(report).html
+    frame = report.table("machine_comparisons")
+    assert set(frame["study"]) == {"optimization"}
+    line = frame[(frame["machine_id"] == "machine-b") & (frame["metric"] == "latency_p50_s")].iloc[0]
+    assert with_interval(line["value"], line["value_low"], line["value_high"], 1000).replace(" [", "\n[") in html
+    shown = with_interval(line["ratio"], line["ratio_low"], line["ratio_high"])
+    assert f">{shown} {machines.VERDICTS[line['verdict']]}<" in html
+    for text in ("Unpaired", "Welch", "There is no noise floor", f"over {A}", f"cpu-openvino · {B}", ">same<"):
+        assert text in html
+    assert html.count(">reference<") == len(frame) / 2
+
+
+def test_environments_that_differ_are_said_version_by_version(tmp_path: Path) -> None:
+    sizes = {"studies": ("optimization",), "rounds": 3, "requests": 10, "samples": 20}
+    for environment, torch in (("py3.11.9-1", "2.13.0+cpu"), ("py3.11.9-2", "2.9.0")):
+        truth = Synthetic(environment_id=environment, torch=torch, **sizes)
+        write_results(tmp_path / "results" / "machines", truth)
+    write_tables(tmp_path / "results", STUDY_SCENARIOS, ["common-rate"], 0.95, None)
+    both = open_report(str(tmp_path), "full", "", 0.95)
+    html = machines.machine_tables(both).html
+    first, second = "Synthetic 3000, 1 core, torch 2.13.0", "Synthetic 3000, 1 core, torch 2.9.0"
+    assert f"{second} against {first}: torch 2.9.0 (not 2.13.0+cpu)." in html
+    assert [found["id"] for found in both.sets] == ["machine-a-py3-11-9-1", "machine-a-py3-11-9-2"]
+    tables = optimization.optimization_tables(both).html
+    assert f">{first}</h2>" in tables
+    assert f">{second}</h2>" in tables
+
+
+NOT_SKIPPED = "50 % of the weights are zero, and no kernel skips them"
+
+
+@pytest.mark.parametrize(
+    "make", [optimization.optimization_tables, comparisons.comparison_tables, engagement.engagement_tables]
+)
+def test_what_did_not_engage_is_marked_and_a_footnote_says_why(
+    report: Report, make: Callable[[Report], Fragment]
+) -> None:
+    html = make(report).html
+    for part in html.split("<h3>")[1:]:
+        marked = "sparse†" in part
+        assert marked == (f"† Did not engage: sparse on cpu-eager, sparse on cpu-openvino: {NOT_SKIPPED}." in part)
+        assert "quantized†" not in part
+    assert "sparse†" in html
+    assert "sparse ·" not in html
+
+
+TABLE_OF = {
+    latency.latency_tables: "latency",
+    throughput.throughput_tables: "throughput",
+    utilization.utilization_tables: "utilization",
+    caching.caching_tables: "caching",
+    scalability.load_tables: "scalability",
+    scalability.rate_limit_tables: "rate_limits",
+    scalability.tenfold_tables: "tenfold",
+    breakdown.breakdown_tables: "breakdown",
+    cold_start.cold_start_tables: "cold_start",
+    tuning.tuning_tables: "tuning",
+    summary.best_tables: "optimization",
+}
+
+
+@pytest.mark.parametrize("make", TABLE_OF)
+def test_every_page_marks_an_optimization_that_did_not_engage(
+    report: Report, make: Callable[[Report], Fragment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if no artifact had taken up what was asked for."""
+    assert "original†" not in make(report).html
+    table = Report.table
+    reason = "no operator took it up"
+
+    def missed(self: Report, name: str) -> pd.DataFrame:
+        frame = table(self, name)
+        return frame.assign(not_engaged=reason) if "not_engaged" in frame else frame
+
+    monkeypatch.setattr(Report, "table", missed)
+    html = make(report).html
+    assert not re.search("(original|quantized) · ", html)
+    assert html.count("† Did not engage: ") >= len(table(report, TABLE_OF[make])["model"].unique())
+    assert f": {reason}." in html
+
+
+@pytest.mark.parametrize(
+    "make", [latency.latency_figures, optimization.optimization_figures, tuning.tuning_figures, machines.work_figures]
+)
+def test_figures_say_what_the_mark_means(
+    report: Report, make: Callable[[Report], Fragment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Report.table
+    monkeypatch.setattr(
+        Report,
+        "table",
+        lambda self, name: frame.assign(not_engaged="x") if "not_engaged" in (frame := table(self, name)) else frame,
+    )
+    html = make(report).html
+    assert html.count("†: did not engage, see the tables.</figcaption>") == html.count("</figcaption>") > 0
+
+
+def test_the_same_work_is_marked_by_target(report: Report) -> None:
+    html = machines.work_tables(report).html
+    for target in ("cpu-eager", "cpu-openvino"):
+        assert html.count(f">{target}† · ") == 2, "sparse, on two machines"
+    assert f"† Did not engage: sparse on cpu-eager, sparse on cpu-openvino: {NOT_SKIPPED}." in html
+    assert "†" not in summary.best_tables(report).html, "no best configuration is sparse"
+
+
+def test_cores_used_stand_beside_those_granted(report: Report) -> None:
+    html = engagement.engagement_tables(report).html
+    for text in ("used of granted", "90 %", "80 %", "95 %", "of these skipped", "no Neuron device was found"):
+        assert text in html
+    assert html.count("▼ no") == 2 * 3, "sparse on two targets, of two models here and of one elsewhere"

@@ -22,6 +22,7 @@ from inferlab.report.tables import (
 def test_render_escapes_groups_and_mutes() -> None:
     lines = [
         {"group": "one", "stub": "a <b>", "x": "1.0 [0.9, 1.1]"},
+        {"group": "one", "stub": "c", "x": "<i>"},
         {"group": "two", "stub": "absent", "muted": True},
     ]
     columns = [
@@ -32,7 +33,8 @@ def test_render_escapes_groups_and_mutes() -> None:
     html = render("some-id", lines, columns, "name", ["a note & more", ""])
     assert "a &lt;b&gt;" in html
     assert "1.0\n[0.9, 1.1]" in html
-    assert html.count("–") == 1
+    assert "&lt;i&gt;" in html
+    assert html.count("–") == 2
     assert "color: #6b7280" in html
     assert '<p class="note">a note &amp; more</p>' in html
     assert html.index(">one<") < html.index("a &lt;b&gt;") < html.index(">two<")
