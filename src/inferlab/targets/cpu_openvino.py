@@ -13,7 +13,7 @@ from inferlab.errors import Unsupported
 from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets.base import TARGETS, Availability, Built, Target, installed_version
 from inferlab.targets.batching import compiled_size, padded
-from inferlab.targets.instructions import flags_here, has_vnni
+from inferlab.targets.instructions import NO_FP16, flags_here, has_vnni
 from inferlab.targets.openvino_graph import operator_evidence
 from inferlab.targets.operators import compute_operators, has_attention
 from inferlab.targets.source import Source
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 IR_FILE = "model.xml"
 
 REFUSED: dict[Precision, str] = {
+    "fp16": NO_FP16,
     "int8-dynamic": "int8-dynamic on OpenVINO (compressed weights, activations quantized at run time) is not built in",
     "weight-only": "OpenVINO's weight compression is made for large language models and is not built in",
 }
