@@ -128,7 +128,10 @@ class OptimizationRecord(Record):
 
 
 class Engagement(Frozen):
-    """Evidence that an optimization took effect in an artifact. Shares are of all compute operators, 0 to 1."""
+    """Evidence that an optimization took effect in an artifact. Shares are of all compute operators, 0 to 1.
+
+    `zeroed_weight_share` is of all weights, `zeroed_weight_share_used` is what kernels skip of the zeroed ones.
+    """
 
     operators: int
     low_precision_operators: int
@@ -136,6 +139,7 @@ class Engagement(Frozen):
     low_precision_mac_share: float | None
     zeroed_weight_share: float
     sparse_kernels: bool
+    zeroed_weight_share_used: float = 0.0
     macs_removed_share: float
     operators_on_accelerator_share: float | None
     note: str
@@ -158,6 +162,7 @@ class ArtifactRecord(Record):
     batch_sizes: tuple[int, ...] = ()
     engagement: Engagement | None = None
     versions: dict[str, str] = {}
+    settings: dict[str, str] = {}
 
 
 class QualityRecord(Record):

@@ -15,7 +15,7 @@ from inferlab.measure.telemetry.base import TELEMETRY, Absent, Reading, Telemetr
 from inferlab.processes import pin_thread, process_tree
 from inferlab.records import Provenance
 from inferlab.targets.base import owned
-from inferlab.targets.cuda_inductor import GPU_HINT, count_devices
+from inferlab.targets.nvidia_gpu import GPU_HINT, count_devices
 
 SAMPLE_EVERY_S = 0.1
 MIB = 2**20

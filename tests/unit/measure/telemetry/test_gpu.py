@@ -111,5 +111,5 @@ def test_a_gpu_that_is_lost_is_absent(nvml: Any, monkeypatch: pytest.MonkeyPatch
     absent = source.start(CORES)
     source.stop()
     assert absent is not None
-    assert absent.reason == "NVML: 15"
+    assert absent.reason == "NVML: GPU is lost"
     assert nvml._open == 0
