@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NVIDIA = Path(__file__).parent / "nvidia"
-MODULES = ("pynvml",)
+MODULES = ("pynvml", "tensorrt")
 
 
 @contextmanager
 def fake_nvidia() -> Iterator[None]:
-    """A driver with one GPU: pynvml on Python's path, imported anew, in this process alone.
+    """A driver with one GPU: pynvml and tensorrt on Python's path, imported anew, in this process alone.
 
     CUDA itself has no stand-in here: torch computes on a GPU or not at all.
     """

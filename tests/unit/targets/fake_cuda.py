@@ -30,6 +30,13 @@ class FakeCuda:
             raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
         self.calls.append(call)
 
+    def enqueue(self, run: Callable[[], None]) -> None:
+        """What an engine puts onto the stream: done at once, or, while a graph is recorded, when it is replayed."""
+        if self.recording is None:
+            run()
+        else:
+            self.recording.tape.append((run, (), {}, None))
+
 
 class _Recorder(TorchDispatchMode):
     def __init__(self, tape: list[tuple[Any, Any, Any, Any]]) -> None:
