@@ -59,7 +59,8 @@ def mask_2_4(weight: Tensor) -> Tensor:
     """
     import torch
 
-    groups = weight.abs().movedim(1, -1).unflatten(-1, (-1, GROUP))
+    last = weight.abs().movedim(1, -1)
+    groups = last.reshape(*last.shape[:-1], -1, GROUP)
     kept = groups.topk(KEPT, dim=-1).indices
     mask = torch.zeros_like(groups).scatter_(-1, kept, 1.0)
     return mask.flatten(-2).movedim(-1, 1).contiguous()

@@ -94,9 +94,9 @@ class CudaEager(Target):
         from inferlab.targets.cuda.semi_structured import use_2_4
 
         torch.set_num_threads(len(cores))
-        module = load_module(model, artifact_dir).to(self.device, DTYPES[record.precision])
-        use_2_4(module, compute_capability())
-        return CudaSession(model, InPrecision(module, DTYPES[record.precision]), self.device)
+        network = InPrecision(load_module(model, artifact_dir).to(self.device), DTYPES[record.precision])
+        use_2_4(network.module, compute_capability())
+        return CudaSession(model, network, self.device)
 
 
 class CudaSession:

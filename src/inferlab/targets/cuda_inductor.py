@@ -94,9 +94,11 @@ class CudaInductor(Target):
     def load(self, model: Model, artifact_dir: Path, record: ArtifactRecord, cores: tuple[int, ...]) -> StaticSession:
         import torch
 
+        from inferlab.targets.cuda.network import without_tf32
         from inferlab.targets.cuda.sessions import StaticSession
 
         torch.set_num_threads(len(cores))
+        without_tf32()  # cuDNN and cuBLAS, which packages call, ask for it as they run
         packages = self._packages(artifact_dir, record.batch_sizes)
         return StaticSession(model, packages, self.device, graphs=record.settings.get(GRAPHS) == ON)
 

@@ -98,18 +98,16 @@ class CudaTensorRT(Target):
         engines = self._engines(model, out_dir, batch_sizes)
         layers, int8_layers = engines[max(batch_sizes)].layers()
         refused = why_no_graphs(model, engines, self.device)
-        low, share, notes = typed.low_precision, float(precision != "fp32"), []
+        share: float | None = float(precision != "fp32")
         if calibration is not None:
-            low, share = (low, None) if int8_layers else (0, 0.0)
-        if refused:
-            notes.append(f"no CUDA graph, every kernel is launched by itself: {refused}")
+            share = None if int8_layers else 0.0  # which of the engine's layers are which operators, it does not say
         evidence = OperatorEvidence(
             operators=typed.operators,
-            low_precision_operators=low,
+            low_precision_operators=0 if share == 0 else typed.low_precision,
             low_precision_mac_share=share,
             # TensorRT refuses a network that it cannot run whole.
             operators_on_accelerator_share=1.0,
-            note="; ".join(notes),
+            note=f"no CUDA graph, every kernel is launched by itself: {refused}" if refused else "",
         )
         settings = {
             GRAPHS: f"none: {refused}" if refused else ON,

@@ -51,7 +51,9 @@ def test_compiled_loaded_and_run(gpu: FakeCuda, tiny: Model, compile_tiny: Compi
     assert record.engagement.low_precision_operator_share == (0 if precision == "fp32" else 1)
     assert record.engagement.note == ""
     gpu.calls.clear()
+    torch.backends.cudnn.allow_tf32 = True  # as in a process that has compiled nothing
     session = SessionFactory(folder, tiny, cores=(0,))()
+    assert not torch.backends.cudnn.allow_tf32
     assert gpu.calls.count("graph") == 2
     for batch in (1, 3):
         inputs = tiny.preprocess(tiny.example_samples(batch, seed=3))

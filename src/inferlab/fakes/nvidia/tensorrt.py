@@ -133,7 +133,7 @@ class Builder:
             "tf32": BuilderFlag.TF32 in config.flags,
         }
         text = json.dumps(head).encode()
-        return MAGIC + len(text).to_bytes(4, "big") + text + network.model.SerializeToString()
+        return MAGIC + len(text).to_bytes(4, "big") + text + bytes(network.model.SerializeToString())
 
 
 class _Inspector:
@@ -248,6 +248,7 @@ def _refused(model: Any) -> str:
 
 
 def _memory(address: int, shape: tuple[int, ...], kind: str) -> np.ndarray:
-    dtype = np.dtype({"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}[kind])
-    buffer = (ctypes.c_char * (int(np.prod(shape)) * dtype.itemsize)).from_address(address)
-    return np.frombuffer(buffer, dtype=dtype).reshape(shape)
+    """The tensor that lies there, to read and to write."""
+    item = {"tensor(float)": ctypes.c_float, "tensor(int64)": ctypes.c_int64, "tensor(int32)": ctypes.c_int32}[kind]
+    flat: np.ndarray = np.ctypeslib.as_array((item * int(np.prod(shape))).from_address(address))
+    return flat.reshape(shape)

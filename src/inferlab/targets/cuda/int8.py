@@ -132,7 +132,7 @@ def _mac_share(
         module(*batch)
     linear = _linear(module)
     macs = sum(int(shape.prod()) * linear[name].out_features for name in chosen for shape in shapes[name])
-    return 2 * macs / counter.get_total_flops()
+    return 2 * macs / int(counter.get_total_flops())
 
 
 def _batch(model: Model, size: int, device: str) -> tuple[Tensor, ...]:

@@ -47,7 +47,7 @@ class StaticSession:
         """Raises RuntimeError where `graphs` is set and a size does what no graph can hold."""
         self._inputs = [spec.name for spec in model.inputs]
         self._outputs = [spec.name for spec in model.outputs]
-        self._stream = torch.cuda.Stream()
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._slots: dict[int, _Slot] = {}
         with torch.inference_mode():
             for size, run in runs.items():
