@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 
 Outcome = Literal["measured", "unavailable", "unsupported", "rejected", "invalid", "projected", "published"]
 Provenance = Literal["hardware", "emulated", "fake"]
-Precision = Literal["fp32", "bf16", "int8-static", "int8-dynamic", "weight-only"]
+Precision = Literal["fp32", "bf16", "fp16", "int8-static", "int8-dynamic", "weight-only"]
 ServingPath = Literal["direct", "fastapi", "fastapi-plain"]
 Batching = Literal["none", "dynamic"]
 PlainHandler = Literal["", "no-validation", "no-encoder", "no-thread-pool", "binary", "response-model", "middleware"]
@@ -147,7 +147,10 @@ LEAST_LOW_PRECISION_SHARE = 0.5
 
 
 class Engagement(Frozen):
-    """Evidence that an optimization took effect in an artifact. Shares are of all compute operators, 0 to 1."""
+    """Evidence that an optimization took effect in an artifact. Shares are of all compute operators, 0 to 1.
+
+    `zeroed_weight_share` is of all weights, `zeroed_weight_share_used` is what kernels skip of the zeroed ones.
+    """
 
     operators: int
     low_precision_operators: int
@@ -155,6 +158,7 @@ class Engagement(Frozen):
     low_precision_mac_share: float | None
     zeroed_weight_share: float
     sparse_kernels: bool
+    zeroed_weight_share_used: float = 0.0
     macs_removed_share: float
     operators_on_accelerator_share: float | None
     note: str
@@ -195,6 +199,7 @@ class ArtifactRecord(Record):
     batch_sizes: tuple[int, ...] = ()
     engagement: Engagement | None = None
     versions: dict[str, str] = {}
+    settings: dict[str, str] = {}
 
 
 class QualityRecord(Record):

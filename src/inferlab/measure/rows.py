@@ -105,6 +105,7 @@ def _evidence(
         machine_cpu_other_percent=observed["machine_cpu_other_percent"],
         cpu_steal_percent=observed["cpu_steal_percent"],
         throttle_events=int(np.nan_to_num(observed.get("throttle_events", 0))),
+        accelerator_other_processes=observed.get("accelerator_other_processes", math.nan),
         callers_by_little=result.throughput_per_s * _mean(latency_s) if callers else math.nan,
         callers=callers or math.nan,
         served_share=served_share,

@@ -33,6 +33,8 @@ class Evidence(Frozen):
     """Throughput × mean latency: by Little's law the number of requests under way."""
     callers: float
     """Requests under way as the scenario has it; NaN in an open loop."""
+    accelerator_other_processes: float = 0.0
+    """Processes of others with a context on the accelerators that the server is on; NaN where it is on none."""
     served_share: float
     """Requests answered in time / requests offered; NaN in a closed loop, and where overload is what is asked for."""
 
@@ -49,6 +51,11 @@ def why_invalid(evidence: Evidence, limits: Limits) -> tuple[str, str]:
         )
     if evidence.throttle_events > 0:
         return "the machine was throttled", "cool the machine or raise the control group's CPU quota"
+    if evidence.accelerator_other_processes > 0:
+        return (
+            f"{evidence.accelerator_other_processes:.0f} process(es) of others were on the accelerator",
+            "stop what else computes there (nvidia-smi lists it), or give the server a GPU of its own",
+        )
     if evidence.schedule_lag_p99_s > limits.schedule_lag_p99_s:
         return (
             f"the load client was late: p99 of its lag was {evidence.schedule_lag_p99_s * 1e3:.1f} ms",

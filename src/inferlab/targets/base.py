@@ -56,6 +56,8 @@ class Built:
     batch_sizes: tuple[int, ...]
     operators: OperatorEvidence
     versions: dict[str, str]
+    settings: dict[str, str] = field(default_factory=dict)
+    """What the engine was told or chose that changes numbers or speed, where that is not plain from the precision."""
 
 
 @dataclass(frozen=True)

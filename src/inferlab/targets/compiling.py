@@ -124,5 +124,6 @@ def _built(
             "batch_sizes": built.batch_sizes,
             "engagement": engagement_of(built.operators, optimization),
             "versions": built.versions,
+            "settings": built.settings,
         }
     )

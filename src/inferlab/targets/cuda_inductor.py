@@ -1,64 +1,57 @@
-"""An NVIDIA GPU through AOTInductor: one package for each batch size, compiled from torch.export."""
+"""An NVIDIA GPU through AOTInductor: one package for each batch size, from torch.export, run as a CUDA graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferlab.records import Accelerator, ArtifactRecord, Precision
-from inferlab.targets.base import TARGETS, Availability, Built, Placement, Target, everywhere, installed_version
-from inferlab.targets.batching import compiled_size, padded
+from inferlab.targets.aot_packages import example_inputs, package_file
+from inferlab.targets.base import TARGETS, Availability, Built, Placement, Target, installed_version
+from inferlab.targets.nvidia_gpu import AMPERE, Capability, compute_capability, gpu_for_torch, gpus, no_bf16, on_gpus
 from inferlab.targets.operators import OperatorEvidence, compute_operators
 from inferlab.targets.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
+    from torch import nn
 
     from inferlab.models.base import Model
+    from inferlab.targets.cuda.sessions import StaticSession
 
-GPU_HINT = "run on a machine with an NVIDIA GPU and its driver, such as an EC2 g6 instance, with torch's CUDA build"
+OLDEST: Capability = (7, 0)
+"""Of what Triton compiles for, in which Inductor writes its kernels."""
 
 REFUSED: dict[Precision, str] = {
-    "int8-static": "PyTorch has no quantizer for static int8 on CUDA: PT2E's Inductor quantizer is for x86 CPUs",
-    "int8-dynamic": "int8-dynamic on CUDA goes through torchao, which is not built into this target",
-    "weight-only": "weight-only int8 on CUDA goes through torchao, which is not built into this target",
+    "weight-only": "weight-only int8 on CUDA saves memory traffic of large language models, and is not built in",
 }
+GRAPHS = "cuda_graphs"
+ON = "each batch size"
 
 
 @TARGETS.register("cuda-inductor")
 class CudaInductor(Target):
-    """The artifact is one AOTInductor package for each batch size. fp32 means IEEE fp32, not TF32."""
+    """The artifact is one AOTInductor package for each batch size. fp32 means IEEE fp32, not TF32.
+
+    int8 is torchao's, in linear layers; what it leaves over runs in bf16, before compute capability 8.0 in fp16.
+    """
 
     name: ClassVar[str] = "cuda-inductor"
     engine: ClassVar[dict[str, str]] = {"torch": "torch", "pynvml": "nvidia-ml-py"}
     device: ClassVar[str] = "cuda"
 
     def probe(self) -> Availability:
-        if find_spec("torch") is None:
-            return Availability(available=False, reason="PyTorch is not installed", hint="run make setup")
-        count, problem = count_devices()
-        if problem:
-            return Availability(available=False, reason=problem, hint=GPU_HINT)
-        if count == 0:
-            return Availability(available=False, reason="the NVIDIA driver finds no GPU", hint=GPU_HINT)
-        torch_version = installed_version("torch")
-        if "+cpu" in torch_version:
-            reason = f"there is a GPU, but torch {torch_version} is a build without CUDA"
-            return Availability(available=False, reason=reason, hint="install torch's CUDA build into .venv")
-        return Availability(available=True)
+        return gpu_for_torch("Inductor", OLDEST, {})
 
     def accelerators(self) -> tuple[Accelerator, ...]:
-        count, _ = count_devices()
-        return tuple(_describe(index) for index in range(count))
+        return gpus()
 
     def placement(self, cores: tuple[int, ...]) -> Placement:
-        return everywhere({"CUDA_VISIBLE_DEVICES": ",".join(map(str, cores))})
+        return on_gpus(cores)
 
     def supports(self, precision: Precision) -> str | None:
-        return REFUSED.get(precision)
+        return no_bf16(compute_capability()) if precision == "bf16" else REFUSED.get(precision)
 
     def compile(
         self,
@@ -72,116 +65,68 @@ class CudaInductor(Target):
         import torch
         from torch._inductor import aoti_compile_and_package
 
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        module = source.module.to(self.device, dtype)
-        operators: list[str] = []
-        for size in batch_sizes:
-            example = tuple(self._example(spec.shape, spec.dtype, size, dtype) for spec in model.inputs)
-            with torch.inference_mode():
-                program = torch.export.export(module, example)
-            aoti_compile_and_package(program, package_path=str(out_dir / package_file(size)))
-            operators = compute_operators(program)
-        low = len(operators) if precision == "bf16" else 0
-        evidence = OperatorEvidence(
-            operators=len(operators),
-            low_precision_operators=low,
-            low_precision_mac_share=float(precision == "bf16"),
-            operators_on_accelerator_share=1.0,
-        )
-        return Built(batch_sizes=tuple(batch_sizes), operators=evidence, versions=self.versions())
+        from inferlab.targets.cuda.network import refuse_other_architectures, tf32_settings, without_tf32
+        from inferlab.targets.cuda.sessions import why_no_graphs
 
-    def load(self, model: Model, artifact_dir: Path, record: ArtifactRecord, cores: tuple[int, ...]) -> PackageSession:
+        capability = compute_capability()
+        refuse_other_architectures(capability)
+        without_tf32()
+        operators = len(compute_operators(source.program))
+        network, rest, low, mac_share = self._network(
+            model, source, precision, calibration, min(batch_sizes), capability, operators
+        )
+        for size in batch_sizes:
+            with torch.no_grad():
+                program = torch.export.export(network, example_inputs(model, size, torch.float32, self.device))
+            aoti_compile_and_package(program, package_path=str(out_dir / package_file(size)))
+        refused = why_no_graphs(model, self._packages(out_dir, batch_sizes), self.device)
+        evidence = OperatorEvidence(
+            operators=operators,
+            low_precision_operators=low,
+            low_precision_mac_share=mac_share,
+            operators_on_accelerator_share=1.0,
+            note=f"no CUDA graph, every kernel is launched by itself: {refused}" if refused else "",
+        )
+        settings = {**tf32_settings(), GRAPHS: f"none: {refused}" if refused else ON, "floats": rest}
+        versions = {**self.versions(), "torchao": installed_version("torchao")}
+        return Built(tuple(batch_sizes), evidence, versions, settings=settings)
+
+    def load(self, model: Model, artifact_dir: Path, record: ArtifactRecord, cores: tuple[int, ...]) -> StaticSession:
         import torch
-        from torch._inductor import aoti_load_package
+
+        from inferlab.targets.cuda.network import without_tf32
+        from inferlab.targets.cuda.sessions import StaticSession
 
         torch.set_num_threads(len(cores))
-        packages = {size: aoti_load_package(str(artifact_dir / package_file(size))) for size in record.batch_sizes}
-        dtype = torch.bfloat16 if record.precision == "bf16" else torch.float32
-        return PackageSession(model, packages, self.device, dtype)
+        without_tf32()  # cuDNN and cuBLAS, which packages call, ask for it as they run
+        packages = self._packages(artifact_dir, record.batch_sizes)
+        return StaticSession(model, packages, self.device, graphs=record.settings.get(GRAPHS) == ON)
 
-    def _example(self, shape: tuple[int, ...], dtype_name: str, size: int, dtype: torch.dtype) -> torch.Tensor:
-        import torch
+    def _network(
+        self,
+        model: Model,
+        source: Source,
+        precision: Precision,
+        calibration: dict[str, np.ndarray] | None,
+        smallest_batch: int,
+        capability: Capability | None,
+        operators: int,
+    ) -> tuple[nn.Module, str, int, float]:
+        """The network on the device, the type of its floats, its operators in low precision, their share of MACs."""
+        from inferlab.targets.cuda.int8 import quantize_linear_layers
+        from inferlab.targets.cuda.network import DTYPES, InPrecision
 
-        own: torch.dtype = getattr(torch, dtype_name)
-        return torch.ones((size, *shape), dtype=dtype if own.is_floating_point else own, device=self.device)
+        if precision in DTYPES:
+            low = precision != "fp32"
+            network = InPrecision(source.module.to(self.device), DTYPES[precision])
+            return network, precision, operators if low else 0, float(low)
+        rest: Precision = "bf16" if capability is None or capability >= AMPERE else "fp16"
+        network = InPrecision(source.module.to(self.device), DTYPES[rest])
+        quantized = quantize_linear_layers(model, network, smallest_batch, calibration, self.device)
+        return network, rest, len(quantized.layers), quantized.mac_share
 
+    def _packages(self, folder: Path, sizes: Sequence[int]) -> dict[int, Any]:
+        from torch._inductor import aoti_load_package
 
-class PackageSession:
-    """Copies inputs to the device, runs the package of the next larger size, copies outputs back."""
-
-    thread_safe = False
-
-    def __init__(
-        self, model: Model, packages: Mapping[int, Callable[..., Any]], device: str, dtype: torch.dtype
-    ) -> None:
-        self._packages = packages
-        self._device = device
-        self._dtype = dtype
-        self._inputs = [spec.name for spec in model.inputs]
-        self._outputs = [spec.name for spec in model.outputs]
-
-    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        import torch
-
-        batch = len(inputs[self._inputs[0]])
-        size = compiled_size(list(self._packages), batch)
-        with torch.inference_mode():
-            outputs = self._packages[size](*(self._tensor(padded(inputs[name], size)) for name in self._inputs))
-            torch.cuda.synchronize()
-        tensors = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
-        return {
-            name: tensor[:batch].to("cpu", torch.float32).numpy()
-            for name, tensor in zip(self._outputs, tensors, strict=True)
-        }
-
-    def close(self) -> None:
-        import torch
-
-        self._packages = {}
-        torch.cuda.empty_cache()
-
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
-        import torch
-
-        # Arrays over the bytes of a request are read-only, which torch has no notion of.
-        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-        return tensor.to(self._device, self._dtype if tensor.is_floating_point() else tensor.dtype)
-
-
-def package_file(size: int) -> str:
-    """The package for batches of `size`."""
-    return f"batch-{size}.pt2"
-
-
-def count_devices() -> tuple[int, str]:
-    """How many GPUs the driver finds, or 0 and why it cannot be asked. Imports NVML's binding, not torch."""
-    if find_spec("pynvml") is None:
-        return 0, "nvidia-ml-py is not installed, so that GPUs cannot be looked for"
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        if error.value == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-            return 0, "no NVIDIA driver: libnvidia-ml.so.1 not found"
-        return 0, f"the NVIDIA driver does not answer: {error}"
-    try:
-        return int(pynvml.nvmlDeviceGetCount()), ""
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _describe(index: int) -> Accelerator:
-    import pynvml
-
-    pynvml.nvmlInit()
-    try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        name = pynvml.nvmlDeviceGetName(handle)
-        memory_mib = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) // 2**20
-        cores = int(pynvml.nvmlDeviceGetNumGpuCores(handle))
-    finally:
-        pynvml.nvmlShutdown()
-    return Accelerator(kind="cuda", name=str(name), cores=cores, memory_mib=memory_mib)
+        # Its bookkeeping of threads would wait on the stream, which is not permitted while a graph is recorded.
+        return {size: aoti_load_package(str(folder / package_file(size)), run_single_threaded=True) for size in sizes}

@@ -30,6 +30,8 @@ def test_a_good_block_is_valid() -> None:
     assert why_invalid(Evidence(**GOOD), LIMITS) == ("", "")
     open_loop = {**GOOD, "callers": math.nan, "callers_by_little": math.nan, "served_share": 1.0}
     assert why_invalid(Evidence(**open_loop), LIMITS) == ("", "")
+    on_no_accelerator = {**GOOD, "accelerator_other_processes": math.nan}
+    assert why_invalid(Evidence(**on_no_accelerator), LIMITS) == ("", "")
     in_process = {**GOOD, "client_cpu_percent": math.nan}
     assert why_invalid(Evidence(**in_process), LIMITS) == ("", "")
 
@@ -38,6 +40,7 @@ def test_a_good_block_is_valid() -> None:
     ("change", "words"),
     [
         ({"requests_ok": 0}, "no request was answered"),
+        ({"accelerator_other_processes": 2}, "2 process(es) of others were on the accelerator"),
         ({"requests_failed": 1}, "1 of 101 requests failed"),
         ({"throttle_events": 1}, "throttled"),
         ({"schedule_lag_p99_s": 0.006}, "client was late: p99 of its lag was 6.0 ms"),

@@ -1,14 +1,20 @@
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from inferlab.fakes.install_nvidia import fake_nvidia
 from inferlab.models.base import Model
 from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets.compiling import compile_artifact
+from targets.fake_cuda import FakeCuda, cuda
 from targets.tiny import TinyModel, optimized, write_optimized
+
+__all__ = ["FakeCuda", "cuda"]  # a fixture that has a file of its own
 
 HERE = Path(__file__).parent
 Compile = Callable[..., tuple[Path, ArtifactRecord]]
@@ -60,11 +66,10 @@ def neuron_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 @pytest.fixture
-def nvidia_driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nvidia_driver() -> Iterator[Any]:
     """A fake pynvml on Python's path, with one GPU."""
-    monkeypatch.syspath_prepend(HERE / "fake_nvml")
-    with _forgotten("pynvml"):
-        yield
+    with fake_nvidia():
+        yield importlib.import_module("pynvml")
 
 
 class _forgotten:  # noqa: N801

@@ -5,17 +5,18 @@ NVML lists a process of the server.
 """
 
 import contextlib
+import os
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from inferlab.measure.telemetry.base import TELEMETRY, Absent, Reading, TelemetrySource
 from inferlab.processes import pin_thread, process_tree
 from inferlab.records import Provenance
 from inferlab.targets.base import owned
-from inferlab.targets.cuda_inductor import GPU_HINT, count_devices
+from inferlab.targets.nvidia_gpu import GPU_HINT, count_devices
 
 SAMPLE_EVERY_S = 0.1
 MIB = 2**20
@@ -29,16 +30,27 @@ NOT_USED = Absent(
 
 @TELEMETRY.register("gpu")
 class Gpu(TelemetrySource):
-    """Means over the samples of a block; memory is the largest sample. Power, memory and energy are sums over GPUs."""
+    """Means over the samples of a block. Power, memory and energy are sums over GPUs.
+
+    Memory, temperature and processes of others are the largest sample. Modes are 1 where any of the GPUs is in them.
+    """
 
     columns = (
         "accelerator_utilization_percent",
         "accelerator_memory_mib",
         "accelerator_power_w",
         "accelerator_clock_mhz",
+        "accelerator_temperature_c",
         "accelerator_throttled_by_heat_percent",
         "accelerator_throttled_by_power_percent",
         "accelerator_energy_j",
+        "accelerator_other_processes",
+        "accelerator_persistence_mode",
+        "accelerator_exclusive_mode",
+        "accelerator_mig_mode",
+    )
+    largest: ClassVar[frozenset[str]] = frozenset(
+        {"accelerator_memory_mib", "accelerator_temperature_c", "accelerator_other_processes"}
     )
 
     def __init__(self) -> None:
@@ -92,9 +104,14 @@ class _Sampler:
 
     def __init__(self, nvml: Any, gpus: list[Any], tree: set[int], cores: tuple[int, ...]) -> None:
         self._nvml, self._gpus, self._tree, self._cores = nvml, gpus, tree, cores
+        self._own = set(tree)
         self._samples: defaultdict[str, list[float]] = defaultdict(list)
         self._failed: dict[str, Absent] = {}
         self._stopped = threading.Event()
+        for column, ask in self._modes().items():
+            value = self._asked(column, ask)
+            if value is not None:
+                self._samples[column].append(value)
         self._begin_s = time.monotonic()
         self._begin_j = self._asked("accelerator_energy_j", self._energy_j)
         self._thread = threading.Thread(target=self._run, name="GPU telemetry", daemon=True)
@@ -110,7 +127,7 @@ class _Sampler:
             values = self._samples[column]
             if column in self._failed or not values:
                 reading[column] = self._failed.get(column, Absent("NVML gave no sample"))
-            elif column == "accelerator_memory_mib":
+            elif column in Gpu.largest:
                 reading[column] = max(values)
             else:
                 reading[column] = sum(values) / len(values)
@@ -132,6 +149,10 @@ class _Sampler:
             "accelerator_clock_mhz": lambda: self._mean(
                 lambda gpu: self._nvml.nvmlDeviceGetClockInfo(gpu, self._nvml.NVML_CLOCK_SM)
             ),
+            "accelerator_temperature_c": lambda: max(
+                float(self._nvml.nvmlDeviceGetTemperatureV(gpu, self._nvml.NVML_TEMPERATURE_GPU)) for gpu in self._gpus
+            ),
+            "accelerator_other_processes": self._other_processes,
             "accelerator_throttled_by_heat_percent": lambda: self._throttled_percent(
                 self._nvml.nvmlClocksEventReasonHwThermalSlowdown | self._nvml.nvmlClocksEventReasonSwThermalSlowdown
             ),
@@ -159,6 +180,30 @@ class _Sampler:
 
     def _mean(self, ask: Callable[[Any], float]) -> float:
         return sum(float(ask(gpu)) for gpu in self._gpus) / len(self._gpus)
+
+    def _modes(self) -> dict[str, Callable[[], float]]:
+        nvml = self._nvml
+        return {
+            "accelerator_persistence_mode": lambda: self._any(
+                lambda gpu: nvml.nvmlDeviceGetPersistenceMode(gpu) == nvml.NVML_FEATURE_ENABLED
+            ),
+            "accelerator_exclusive_mode": lambda: self._any(
+                lambda gpu: nvml.nvmlDeviceGetComputeMode(gpu) == nvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS
+            ),
+            "accelerator_mig_mode": lambda: self._any(
+                lambda gpu: nvml.nvmlDeviceGetMigMode(gpu)[0] == nvml.NVML_DEVICE_MIG_ENABLE
+            ),
+        }
+
+    def _any(self, ask: Callable[[Any], bool]) -> float:
+        return float(any(ask(gpu) for gpu in self._gpus))
+
+    def _other_processes(self) -> float:
+        """Processes with a context for computing that this process has not started; it has started every server."""
+        found = {process.pid for gpu in self._gpus for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(gpu)}
+        if found - self._own:
+            self._own = set(process_tree(os.getpid()))
+        return float(len(found - self._own))
 
     def _memory_mib(self) -> float:
         """Of the server's processes alone: those of other configurations are paused, and keep their memory."""

@@ -1,5 +1,6 @@
 """A driver with one GPU, and a neuron-monitor, neither of which is real."""
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,21 +8,16 @@ from typing import Any
 
 import pytest
 
+from inferlab.fakes.install_nvidia import fake_nvidia
+
 HERE = Path(__file__).parent
-FAKE_NVML = HERE.parents[1] / "targets" / "fake_nvml"
 
 
 @pytest.fixture
-def nvml(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def nvml() -> Iterator[Any]:
     """The fake pynvml, which no other test has used."""
-    monkeypatch.syspath_prepend(FAKE_NVML)
-    real = sys.modules.pop("pynvml", None)
-    import pynvml
-
-    yield pynvml
-    sys.modules.pop("pynvml", None)
-    if real is not None:
-        sys.modules["pynvml"] = real
+    with fake_nvidia():
+        yield importlib.import_module("pynvml")
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -44,8 +46,34 @@ def test_every_quantity_of_the_servers_gpu(gpu: Gpu, nvml: Any) -> None:
         "accelerator_throttled_by_heat_percent": 0,
         "accelerator_throttled_by_power_percent": 100,
         "accelerator_energy_j": pytest.approx(34.5),
+        "accelerator_temperature_c": 56,
+        "accelerator_other_processes": 1,  # not started by this process
+        "accelerator_persistence_mode": 1,
+        "accelerator_exclusive_mode": 0,
+        "accelerator_mig_mode": Absent("NVML: Not Supported"),  # this GPU cannot be partitioned
     }
     assert gpu.provenance() == "fake"
+
+
+def test_processes_that_this_one_started_are_no_others(gpu: Gpu, nvml: Any) -> None:
+    """The servers of a study share the GPU; those that are not loaded are paused."""
+    del nvml.PROCESSES[1]
+    server = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    try:
+        nvml.PROCESSES[server.pid] = 2**20
+        assert block(gpu)["accelerator_other_processes"] == 0
+    finally:
+        server.communicate()
+
+
+def test_modes_of_the_gpu_are_stated(gpu: Gpu, nvml: Any) -> None:
+    nvml.PERSISTENCE = nvml.NVML_FEATURE_DISABLED
+    nvml.COMPUTE_MODE = nvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS
+    nvml.UNSUPPORTED = set()
+    nvml.MIG = nvml.NVML_DEVICE_MIG_ENABLE
+    reading = block(gpu)
+    assert reading["accelerator_persistence_mode"] == 0
+    assert reading["accelerator_exclusive_mode"] == reading["accelerator_mig_mode"] == 1
 
 
 def test_heat_is_told_from_power(gpu: Gpu, nvml: Any) -> None:
@@ -111,5 +139,5 @@ def test_a_gpu_that_is_lost_is_absent(nvml: Any, monkeypatch: pytest.MonkeyPatch
     absent = source.start(CORES)
     source.stop()
     assert absent is not None
-    assert absent.reason == "NVML: 15"
+    assert absent.reason == "NVML: GPU is lost"
     assert nvml._open == 0
