@@ -36,7 +36,7 @@ UNPAIRED = (
     "what another day or another instance of the same kind would change is in no interval."
 )
 REFERENCE = (
-    "× : over {}, on the same target or, where that was not measured there, on its fastest one, which is named. Each "
+    "×: over {}, on the same target or, where that was not measured there, on its fastest one, which is named. Each "
     "machine grants its server its own number of cores (see above). Cost is not known: no price stands in the results."
 )
 WEIGHTS = (

@@ -95,7 +95,7 @@ def test_environments_of_one_machine_are_compared_as_machines_are(tmp_path: Path
 def test_what_a_machine_measured_is_judged_alone_whatever_stands_beside_it(tmp_path: Path) -> None:
     """Families, noise floors and verdicts stay within a machine: its lines are those that it has alone."""
     studies = ("optimization", "scalability", "breakdown", "tuning")
-    sizes = {"rounds": 6, "requests": 15, "samples": 40, "studies": studies}
+    sizes = {"rounds": 4, "requests": 15, "samples": 40, "studies": studies}
     alone, both = tmp_path / "alone", tmp_path / "both"
     write_results(alone / "machines", Synthetic(**{**TWICE_AS_SLOW, "noise": 0.05}, **sizes))
     shutil.copytree(alone, both)
