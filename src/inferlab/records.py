@@ -149,7 +149,7 @@ LEAST_LOW_PRECISION_SHARE = 0.5
 class Engagement(Frozen):
     """Evidence that an optimization took effect in an artifact. Shares are of all compute operators, 0 to 1.
 
-    `zeroed_weight_share` is of all weights, `zeroed_weight_share_used` is what kernels skip of the zeroed ones.
+    `zeroed_weight_share` is of all weights, `zeroed_weight_used_share` is what kernels skip of the zeroed ones.
     """
 
     operators: int
@@ -158,7 +158,7 @@ class Engagement(Frozen):
     low_precision_mac_share: float | None
     zeroed_weight_share: float
     sparse_kernels: bool
-    zeroed_weight_share_used: float = 0.0
+    zeroed_weight_used_share: float = 0.0
     macs_removed_share: float
     operators_on_accelerator_share: float | None
     note: str

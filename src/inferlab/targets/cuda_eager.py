@@ -80,7 +80,7 @@ class CudaEager(Target):
             low_precision_operators=len(operators) if low else 0,
             low_precision_mac_share=float(low),
             sparse_kernels=sparse.layers > 0,
-            zeroed_weight_share_used=sparse.share_used,
+            zeroed_weight_used_share=sparse.share_used,
             operators_on_accelerator_share=1.0,
             note="PyTorch's default: convolutions in fp32 round to TF32 from compute capability 8.0" if rounds else "",
         )

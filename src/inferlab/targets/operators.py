@@ -45,7 +45,7 @@ class OperatorEvidence:
     low_precision_operators: int
     low_precision_mac_share: float | None
     sparse_kernels: bool = False
-    zeroed_weight_share_used: float = 0.0
+    zeroed_weight_used_share: float = 0.0
     """Of the zeroed weights, the share that sparse kernels skip."""
     operators_on_accelerator_share: float | None = None
     note: str = ""
@@ -72,8 +72,8 @@ def engagement_of(evidence: OperatorEvidence, optimization: OptimizationRecord) 
     if optimization.sparsity >= SMALLEST_NOTED_ZEROED_SHARE and not evidence.sparse_kernels:
         zeroed = f"{optimization.sparsity:.0%} of the weights are zero"
         notes.append(f"{zeroed}, and no kernel skips them: the engine's kernels are dense")
-    elif optimization.sparsity >= SMALLEST_NOTED_ZEROED_SHARE and evidence.zeroed_weight_share_used < 1:
-        notes.append(f"kernels skip {evidence.zeroed_weight_share_used:.0%} of the zeroed weights")
+    elif optimization.sparsity >= SMALLEST_NOTED_ZEROED_SHARE and evidence.zeroed_weight_used_share < 1:
+        notes.append(f"kernels skip {evidence.zeroed_weight_used_share:.0%} of the zeroed weights")
     removed = 1 - optimization.macs / optimization.macs_original if optimization.macs_original else 0.0
     return Engagement(
         operators=total,
@@ -82,7 +82,7 @@ def engagement_of(evidence: OperatorEvidence, optimization: OptimizationRecord) 
         low_precision_mac_share=evidence.low_precision_mac_share,
         zeroed_weight_share=optimization.sparsity,
         sparse_kernels=evidence.sparse_kernels,
-        zeroed_weight_share_used=evidence.zeroed_weight_share_used,
+        zeroed_weight_used_share=evidence.zeroed_weight_used_share,
         macs_removed_share=removed,
         operators_on_accelerator_share=evidence.operators_on_accelerator_share,
         note="; ".join(notes),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from inferlab.fakes.install_nvidia import fake_nvidia
 from inferlab.models.base import Model
 from inferlab.records import ArtifactRecord, Precision
+from inferlab.stand_ins.install_nvidia import fake_nvidia
 from inferlab.targets.compiling import compile_artifact
 from targets.fake_cuda import FakeCuda, cuda
 from targets.tiny import TinyModel, optimized, write_optimized

@@ -43,13 +43,13 @@ def test_a_precision_that_no_operator_took_up_is_noted() -> None:
 
 def test_zeroed_weights_that_no_kernel_skips_are_noted() -> None:
     dense = OperatorEvidence(operators=4, low_precision_operators=0, low_precision_mac_share=0.0)
-    sparse = replace(dense, sparse_kernels=True, zeroed_weight_share_used=1.0)
-    partly = replace(sparse, zeroed_weight_share_used=0.4)
+    sparse = replace(dense, sparse_kernels=True, zeroed_weight_used_share=1.0)
+    partly = replace(sparse, zeroed_weight_used_share=0.4)
     assert "50% of the weights are zero" in engagement_of(dense, optimized(sparsity=0.5)).note
     assert engagement_of(dense, optimized(sparsity=0.5)).zeroed_weight_share == 0.5
     assert engagement_of(sparse, optimized(sparsity=0.5)).note == ""
     assert engagement_of(partly, optimized(sparsity=0.5)).note == "kernels skip 40% of the zeroed weights"
-    assert engagement_of(partly, optimized(sparsity=0.5)).zeroed_weight_share_used == 0.4
+    assert engagement_of(partly, optimized(sparsity=0.5)).zeroed_weight_used_share == 0.4
     assert engagement_of(dense, optimized(sparsity=0.0001)).note == ""
 
 

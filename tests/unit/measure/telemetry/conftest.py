@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inferlab.fakes.install_nvidia import fake_nvidia
+from inferlab.stand_ins.install_nvidia import fake_nvidia
 
 HERE = Path(__file__).parent
 

@@ -249,6 +249,11 @@ def _refused(model: Any) -> str:
 
 def _memory(address: int, shape: tuple[int, ...], kind: str) -> np.ndarray:
     """The tensor that lies there, to read and to write."""
-    item = {"tensor(float)": ctypes.c_float, "tensor(int64)": ctypes.c_int64, "tensor(int32)": ctypes.c_int32}[kind]
+    items: dict[str, Any] = {
+        "tensor(float)": ctypes.c_float,
+        "tensor(int64)": ctypes.c_int64,
+        "tensor(int32)": ctypes.c_int32,
+    }
+    item = items[kind]
     flat: np.ndarray = np.ctypeslib.as_array((item * int(np.prod(shape))).from_address(address))
     return flat.reshape(shape)
