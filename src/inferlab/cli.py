@@ -76,6 +76,14 @@ def profile(name: Annotated[str, typer.Argument(help="A row of params.yaml profi
 
 
 @app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False) -> None:
+    """Say which targets and telemetry are here, why not and how to get them, and what hinders measurements."""
+    from inferlab.doctor.command import run
+
+    run(ROOT, as_json=as_json)
+
+
+@app.command()
 def probe() -> None:
     """Describe this machine: results/machine.json."""
     _stage("probe")
