@@ -141,6 +141,14 @@ class Engagement(Frozen):
     note: str
 
 
+class CompiledBinary(Frozen):
+    """What an accelerator's compiler made for batches of one size: a NEFF, for instance, inside an artifact's file."""
+
+    batch_size: int
+    size_bytes: int
+    sha256: str
+
+
 class ArtifactRecord(Record):
     """The manifest of an artifact. Only `measured` artifacts have files; for others `reason` and `hint` say why."""
 
@@ -156,6 +164,7 @@ class ArtifactRecord(Record):
     size_bytes: int | None = None
     files: dict[str, str] = {}
     batch_sizes: tuple[int, ...] = ()
+    binaries: tuple[CompiledBinary, ...] = ()
     engagement: Engagement | None = None
     versions: dict[str, str] = {}
 

@@ -34,11 +34,12 @@ def _target(target: Target, here: Mapping[str, Availability], targets: Sequence[
         else:
             found = PrecisionAbility(name=precision, outcome="available")
         precisions.append(found)
+    ahead = "" if own.available else target.compiles_ahead()
     return TargetAbility(
         name=target.name,
         outcome="available" if own.available else "unavailable",
         reason=own.reason,
-        hint=own.hint,
+        hint=f"{own.hint}; compiled here already: {ahead}" if ahead else own.hint,
         precisions=tuple(precisions),
         versions={owner: installed_version(owner) for owner in target.engine.values()},
     )

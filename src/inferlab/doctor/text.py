@@ -1,13 +1,18 @@
 """What the doctor finds as tables for people."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from rich.console import Console
 from rich.table import Table
 
 from inferlab.doctor.findings import Ability, Findings, TargetAbility
 from inferlab.records import MachineRecord, Precision
+
+if TYPE_CHECKING:
+    from inferlab.doctor.self_test import SelfTest
 
 SHORT = {"available": "yes", "unavailable": "not here", "unsupported": "no"}
 
@@ -43,6 +48,14 @@ def print_findings(found: Findings, console: Console) -> None:
     )
     if not found.improvements:
         console.print("Nothing that we know of would make measurements better here.")
+
+
+def print_self_test(found: SelfTest, console: Console) -> None:
+    """The watermark stands above, below and, as the provenance, in every line."""
+    console.print(found.watermark)
+    rows = [(found.provenance, step.name, step.outcome, step.found) for step in found.steps]
+    _section(console, f"Self-test of {found.target}", ("provenance", "step", "outcome", "found"), rows)
+    console.print(found.watermark)
 
 
 def _machine(machine: MachineRecord) -> str:

@@ -43,7 +43,7 @@ def measure_study(
     """
     if next_round(settings, journal) is None:
         return
-    with serve_all(planned, advance) as up, Sources(host.pid for host in up) as sources:
+    with serve_all(planned, advance) as up, Sources((), {core for host in up for core in host.cores}) as sources:
         hosts = {row.configuration.id: (row, host) for row, host in zip(planned, up, strict=True)}
         rates = warm_up(hosts, scenarios, settings)
         if journal.note("rates") is None:
@@ -154,6 +154,7 @@ class Runner:
         return frame, row
 
     def _observed(self, host: Host, offer: Offer, block: Block) -> tuple[BlockResult, Account]:
+        host.wake()
         observer = Observer(host.pid, self._sources)
         result = host.run(block, observer.on_phase, offer.items)
         return result, observer.account(result.client_cpu_s, self._settings.cores_granted)

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from inferlab.records import Accelerator, ArtifactRecord, Frozen, Precision, Provenance
+from inferlab.records import Accelerator, ArtifactRecord, CompiledBinary, Frozen, Precision, Provenance
 from inferlab.registry import Registry
 from inferlab.targets.source import Source
 
@@ -56,6 +56,9 @@ class Built:
     batch_sizes: tuple[int, ...]
     operators: OperatorEvidence
     versions: dict[str, str]
+    build_time_s: float | None = None
+    """What the compiler took, where that is not the time of the call: it may have been on another day."""
+    binaries: tuple[CompiledBinary, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,18 @@ class Target(ABC):
     """Whether several processes can use the device at once, each on its cores."""
     any_shape: ClassVar[bool] = False
     """Whether artifacts also run inputs that are shorter than the model's specification says."""
+    exclusive: ClassVar[bool] = False
+    """Whether a core of the device belongs to one process, from its first load until its end."""
+    fakes: ClassVar[str] = ""
+    """The name of the stand-ins for the device and its engine (inferlab.fakes), where there are any."""
 
     @abstractmethod
     def probe(self) -> Availability:
         """Whether device and engine are here. Cheap: imports neither torch nor the engine."""
+
+    def compiles_ahead(self) -> str:
+        """Where the device is not here: how another machine takes what `compile` makes, empty where it makes nothing."""
+        return ""
 
     def accelerators(self) -> tuple[Accelerator, ...]:
         """The accelerators of this kind that the machine has."""

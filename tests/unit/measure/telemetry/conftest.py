@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
-FAKE_NVML = HERE.parents[1] / "targets" / "fake_nvml"
+from inferlab.fakes.install import NEURON
+
+FAKE_NVML = Path(__file__).parents[2] / "targets" / "fake_nvml"
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def neuron_monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.Mo
     """A program neuron-monitor on PATH; FAKE_NEURON says what it does wrong, FAKE_NEURON_PID whom it reports."""
     program = tmp_path / "bin" / "neuron-monitor"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "fake_neuron" / "neuron_monitor.py"} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {NEURON / "neuron_monitor.py"} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent))
     monkeypatch.setattr("inferlab.measure.telemetry.neuron.PERIOD_MS", 20)

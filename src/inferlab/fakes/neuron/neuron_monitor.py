@@ -1,6 +1,7 @@
-"""Writes reports like neuron-monitor on an inf2.xlarge, in the documented format; refuses what is not documented.
+"""Writes reports like neuron-monitor, in the documented format; refuses what is not documented.
 
-FAKE_NEURON: empty, or `truncated`, `overlong`, `error`, `runtime-error`, `ends` or `nobody`.
+It reports the process FAKE_NEURON_PID, else those that hold cores of the devices in the folder INFERLAB_FAKE_NEURON; its
+numbers are made up. FAKE_NEURON: empty, or `truncated`, `overlong`, `error`, `runtime-error`, `ends` or `nobody`.
 """
 
 import json
@@ -46,32 +47,54 @@ def runtime(pid: int, core: str, busy: float, period: float, error: str) -> dict
     return {"pid": pid, "address": str(pid), "neuron_runtime_tag": str(pid), "error": "", "report": report}
 
 
+def users() -> dict[str, int]:
+    """The process on each core in use."""
+    if "FAKE_NEURON_PID" in os.environ:
+        return {"0": int(os.environ["FAKE_NEURON_PID"])}
+    state = os.environ.get("INFERLAB_FAKE_NEURON", os.curdir)
+    files = sorted(entry.path for entry in os.scandir(state) if entry.name.startswith("core-"))
+    found = {}
+    for path in files:
+        with open(path, encoding="utf-8") as stream:  # noqa: PTH123 (as below)
+            found[path.rpartition("-")[2]] = int(stream.read() or "0")
+    return {core: pid for core, pid in found.items() if pid}
+
+
+def document(fault: str, period: float) -> dict[str, Any]:
+    """One report: who uses cores, and somebody else beside them."""
+    error = "could not read the counters" if fault == "error" else ""
+    runtimes = [] if fault == "nobody" else [runtime(pid, core, 60.0, period, error) for core, pid in users().items()]
+    if fault == "runtime-error":
+        runtimes[0]["error"] = "the runtime does not answer"
+    runtimes.append(runtime(1, "1", 100.0, period, ""))
+    return {
+        "neuron_runtime_data": runtimes,
+        "system_data": {},
+        "instance_info": {"instance_type": "inf2.xlarge", "error": "no aws-cli"},
+        "neuron_hardware_info": {
+            "neuron_device_version": "v2",
+            "neuroncore_version": "v2",
+            "neuron_device_count": 1,
+            "error": "",
+        },
+    }
+
+
 def main() -> None:
+    """Report until the pipe breaks."""
     if len(sys.argv) != 3 or sys.argv[1] != "-c":
         sys.exit(f"unknown arguments {sys.argv[1:]}")
     with open(sys.argv[2], encoding="utf-8") as stream:  # noqa: PTH123 (pathlib would double its start-up time)
         period = period_s(json.load(stream))
-    fault, pid = os.environ.get("FAKE_NEURON", ""), int(os.environ.get("FAKE_NEURON_PID", os.getppid()))
+    fault = os.environ.get("FAKE_NEURON", "")
     if fault == "ends":
         sys.exit("no Neuron device found")
-    runtimes = [] if fault == "nobody" else [runtime(pid, "0", 60.0, period, "")]
-    if fault == "error":
-        runtimes = [runtime(pid, "0", 60.0, period, "could not read the counters")]
-    if fault == "runtime-error":
-        runtimes[0]["error"] = "the runtime does not answer"
-    runtimes.append(runtime(1, "1", 100.0, period, ""))
-    hardware = {"neuron_device_version": "v2", "neuroncore_version": "v2", "neuron_device_count": 1, "error": ""}
-    document = {
-        "neuron_runtime_data": runtimes,
-        "system_data": {},
-        "instance_info": {"instance_type": "inf2.xlarge", "error": "no aws-cli"},
-        "neuron_hardware_info": hardware,
-    }
-    line = json.dumps(document)
-    line = {"truncated": line[: len(line) // 2], "overlong": line + " " * 2**21}.get(fault, line)
     while True:
         time.sleep(period)
+        line = json.dumps(document(fault, period))
+        line = {"truncated": line[: len(line) // 2], "overlong": line + " " * 2**21}.get(fault, line)
         print(line, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
