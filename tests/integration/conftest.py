@@ -31,44 +31,54 @@ def tracked_files() -> list[str]:
     ]
 
 
-@pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone with tiny settings: every model, a subset of optimizations and targets."""
-    root = tmp_path_factory.mktemp("clone")
+def tiny_clone(root: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A clone in `root` with tiny settings; `change` is given its params."""
     for name in tracked_files():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(REPOSITORY / name, root / name)
     params: dict[str, Any] = yaml.safe_load((root / "params.yaml").read_text())
     params["profiles"]["tiny"] = TINY
-    params["run"].update(
-        profile="tiny",
-        optimizations=["original", "quantized", "pruned"],
-        targets=["cpu-eager", "cpu-openvino", "inf2-neuronx"],
-        studies=["serving", "optimization", "caching"],
-    )
-    params["studies"]["caching"]["payloads"]["distinct"] = 20
+    params["run"]["profile"] = "tiny"
     # Whether the machine that runs the tests is busy decides nothing here.
     params["validity"].update(machine_cpu_other_percent=100.0, cpu_steal_percent=100.0, schedule_lag_p99_s=10.0)
+    change(params)
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     for command in (["git", "init", "-q"], ["git", "add", "-A"]):
         subprocess.run(command, cwd=root, check=True)
     return root
 
 
-@pytest.fixture(scope="session")
-def run(clone: Path) -> Run:
-    """Run a command in the clone, with the clone's own source."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(clone / "src"),
-        "DVC_NO_ANALYTICS": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    environment.pop("MLFLOW_TRACKING_URI", None)
+def runner(root: Path, *folders: str) -> Run:
+    """Runs commands in a clone, with the clone's own source and these folders of it on Python's path."""
+    path = os.pathsep.join(str(root / folder) for folder in ("src", *folders))
+    added = {"PYTHONPATH": path, "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1"}
 
     def call(*command: str, timeout_s: float = 900) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, **added}
+        environment.pop("MLFLOW_TRACKING_URI", None)
         return subprocess.run(
-            command, cwd=clone, env=environment, capture_output=True, text=True, check=False, timeout=timeout_s
+            command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=timeout_s
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with every model, a subset of optimizations and targets."""
+
+    def change(params: dict[str, Any]) -> None:
+        params["run"].update(
+            optimizations=["original", "quantized", "pruned"],
+            targets=["cpu-eager", "cpu-openvino", "inf2-neuronx"],
+            studies=["serving", "optimization", "caching"],
+        )
+        params["studies"]["caching"]["payloads"]["distinct"] = 20
+
+    return tiny_clone(tmp_path_factory.mktemp("clone"), change)
+
+
+@pytest.fixture(scope="session")
+def run(clone: Path) -> Run:
+    """Run a command in the clone."""
+    return runner(clone)

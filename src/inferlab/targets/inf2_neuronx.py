@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from inferlab.errors import Unsupported
 from inferlab.files import file_digest
 from inferlab.models.structure import STRUCTURE_FILE, WEIGHTS_FILE
 from inferlab.records import Accelerator, ArtifactRecord, Precision
@@ -102,9 +103,11 @@ class Inf2NeuronX(Target):
     ) -> Built:
         import torch
 
+        operators = compute_operators(source.program)
+        if not operators:
+            raise Unsupported(f"{model.name} has no convolution or matrix product for neuronx-cc to compile")
         device = self.probe().available
         prepare_import(device)
-        operators = compute_operators(source.program)
         arguments = compiler_arguments(precision, has_attention(operators))
         versions = {**self.versions(), "neuronx-cc": installed_version("neuronx-cc")}
         files = {name: file_digest(source.folder / name) for name in (WEIGHTS_FILE, STRUCTURE_FILE, PROGRAM_FILE)}

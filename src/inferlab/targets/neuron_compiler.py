@@ -7,6 +7,7 @@ reference of neuronx-cc.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ PLATFORM_VARIABLE = "NEURON_PLATFORM_TARGET_OVERRIDE"
 """Names the chip on a host that has none; Neuron's packages read it when they are imported."""
 PLATFORM = "inf2"
 MOST_NAMED = 5
+REFUSED_BY_COMPILER = re.compile(r"neuronx-cc failed with [1-9]")
+"""As trace says it of an exit code; a signal that ended the compiler is a negative one."""
 
 AUTO_CAST: dict[Precision, list[str]] = {
     # The default of --auto-cast was matmult up to SDK 2.24 and is none since, so it is never left out.
@@ -91,8 +94,9 @@ def compile_one(
 ) -> tuple[float, CompiledBinary | None]:
     """Trace and compile for the shapes of `example`, and save to `out`; the seconds that took, and the NEFF.
 
-    Without a `device` on this host the compiler alone is used, and nothing is loaded. Raises Unsupported naming the
-    operators that the compiler does not take, and RuntimeError where it fails otherwise.
+    Without a `device` on this host the compiler alone is used, and nothing is loaded. Raises Unsupported where the
+    compiler refuses the model, naming the operators that it does not take; RuntimeError where it was killed, or never
+    ran.
     """
     import torch
     import torch_neuronx
@@ -107,7 +111,7 @@ def compile_one(
             )
         except RuntimeError as error:
             analysis = analyzed(module, example)
-            if not analysis.unsupported:
+            if not analysis.unsupported and not REFUSED_BY_COMPILER.search(str(error)):
                 raise
             raise Unsupported(f"{_first_line(error)}; {analysis.note}") from error
         build_time_s = time.perf_counter() - began_s

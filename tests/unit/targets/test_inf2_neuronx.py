@@ -12,14 +12,15 @@ from inferlab.child import Child
 from inferlab.errors import ArtifactError, MeasurementError, UserError
 from inferlab.fakes.install import fake_neuron
 from inferlab.models.base import Model
+from inferlab.models.noop import Noop
 from inferlab.records import Accelerator
 from inferlab.targets.compiled_store import STORE
-from inferlab.targets.compiling import compile_apart
+from inferlab.targets.compiling import compile_apart, compile_artifact
 from inferlab.targets.evaluating import Artifact, evaluation_worker
 from inferlab.targets.inf2_neuronx import Inf2NeuronX
 from inferlab.targets.loading import SessionFactory
 from targets.conftest import Compile
-from targets.tiny import TinyNetwork, expected, optimized
+from targets.tiny import TinyNetwork, expected, optimized, write_optimized
 
 # torch_neuronx stands on TorchScript, which the torch that this environment has deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
@@ -157,6 +158,15 @@ def test_an_operator_that_the_compiler_refuses_is_the_reason(
     _, record = compile_tiny("inf2-neuronx")
     assert (record.outcome, record.files) == ("unsupported", {})
     assert "aten::sort" in record.reason
+
+
+def test_what_computes_nothing_is_unsupported(neuron_device: Path, tmp_path: Path) -> None:
+    noop = Noop(name="noop", family="noop")
+    write_optimized(noop, tmp_path / "optimized")
+    optimization = optimized(model="noop")
+    record = compile_artifact(noop, optimization, tmp_path / "optimized", "inf2-neuronx", (1,), tmp_path / "artifact")
+    assert (record.outcome, record.files) == ("unsupported", {})
+    assert "no convolution or matrix product" in record.reason
 
 
 def test_a_core_belongs_to_one_process(

@@ -39,6 +39,22 @@ def test_a_failure_of_another_kind_stays_one(neuron_device: Path, tmp_path: Path
         compile_one(nn.Linear(4, 2), EXAMPLE, [*FLAGS[:5], "9", *FLAGS[6:]], True, tmp_path / "out.pt")
 
 
+@pytest.mark.parametrize(("status", "kind"), [(70, Unsupported), (-9, RuntimeError)])
+def test_a_compiler_that_refuses_is_told_from_one_that_was_killed(
+    neuron_device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[Exception]
+) -> None:
+    prepare_import(device=True)
+    import torch_neuronx
+
+    def failing(*arguments: object, **options: object) -> None:
+        raise RuntimeError(f"neuronx-cc failed with {status}")
+
+    monkeypatch.setattr(torch_neuronx, "trace", failing)
+    with pytest.raises(kind, match=f"neuronx-cc failed with {status}") as failure:
+        compile_one(nn.Linear(4, 2), EXAMPLE, FLAGS, True, tmp_path / "out.pt")
+    assert isinstance(failure.value, kind)
+
+
 def test_an_analysis_that_fails_is_an_answer(neuron_device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_import(device=True)
     import torch_neuronx
