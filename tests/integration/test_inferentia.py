@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import runner, tiny_clone
+from clones import runner, tiny_clone
 
 from inferlab.fakes.install import fake_neuron
 
