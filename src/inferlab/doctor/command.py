@@ -23,7 +23,7 @@ def run(root: Path, *, as_json: bool) -> None:
 
 
 def examine(root: Path) -> Findings:
-    """Look at this machine for about a second. What is missing is a finding and no error."""
+    """Look at this machine, its load included. What is missing is a finding and no error."""
     machine = machine_here()
     plan = machine.core_plan
     params, limits = parameters(root)

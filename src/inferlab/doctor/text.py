@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, get_args
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -103,7 +104,7 @@ def _section(console: Console, title: str, columns: Sequence[str], rows: Iterabl
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

@@ -19,7 +19,7 @@ from inferlab.records import ArtifactRecord, Candidate, PlannedConfiguration
 from inferlab.serve.cache import bytes_of_answers
 from inferlab.serve.host import Placed
 from inferlab.serve.process import ServerProcess, stop_servers
-from inferlab.targets.base import TARGETS
+from inferlab.targets.base import TARGETS, Target
 from inferlab.targets.loading import SessionFactory
 
 if TYPE_CHECKING:
@@ -178,8 +178,7 @@ def server_of(
     # Each compiled batch size holds memory of its own, so that what never batches must not load them.
     largest = candidate.batch_limit if candidate else configuration.largest_batch(max_batch_size)
     factory = SessionFactory(artifact_dir=folder, model=model, cores=cores, largest_batch=largest)
-    slices = _slices(candidate, cores) if candidate else []
-    replicas = [Placed(replace(factory, cores=own), own) for own in slices]
+    replicas = _replicas(candidate, factory, TARGETS.get(configuration.target)()) if candidate else []
     cache_bytes = bytes_of_answers(round(configuration.cache_share * distinct), model.outputs)
     timed = factory if stopwatch is None else TimedFactory(factory, stopwatch)
     return ServerProcess(
@@ -200,6 +199,15 @@ def _turns(planned: Sequence[PlannedConfiguration]) -> list[Turn | None]:
     names = [row.configuration.target for row in planned]
     turns = {name: Turn() for name in names if TARGETS.get(name).exclusive}
     return [turns.get(name) for name in names]
+
+
+def _replicas(candidate: Candidate, factory: SessionFactory, target: Target) -> list[Placed]:
+    """The sessions of a candidate: each with cores of the CPU, or with one of an accelerator's, of its own."""
+    if target.on_cpu:
+        return [Placed(replace(factory, cores=own), own) for own in _slices(candidate, factory.cores)]
+    return [
+        Placed(factory, factory.cores, target.placement((core,)).environment) for core in range(candidate.replicas)
+    ]
 
 
 def _slices(candidate: Candidate, cores: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -138,6 +138,12 @@ class Target(ABC):
         """The process of a session on these cores of the device; on a CPU they are the process's own."""
         return Placement(cores)
 
+    def replicas_at_most(self) -> int | None:
+        """How many replicas can have a core of the device each; 1 where it is not shared out, None on a CPU."""
+        if self.on_cpu:
+            return None
+        return sum(one.cores for one in self.accelerators()) if self.exclusive else 1
+
     def versions(self) -> dict[str, str]:
         """Versions of the engine's distributions; where one is not installed, what its module calls itself."""
         return {owner: installed_version(owner, module) for module, owner in self.engine.items()}

@@ -75,7 +75,7 @@ def test_telemetry_of_accelerators_is_missed_only_where_there_are_any() -> None:
 def test_tables_hold_reasons_as_they_are() -> None:
     found = examine(REPOSITORY)
     stream = StringIO()
-    print_findings(found, Console(file=stream, width=400, markup=False, highlight=False, emoji=False))
+    print_findings(found, Console(file=stream, width=1000, markup=False, highlight=False, emoji=False))
     text = stream.getvalue()
     for target in found.targets:
         assert target.name in text

@@ -115,6 +115,20 @@ def test_a_candidate_gives_each_replica_cores_of_its_own_and_the_rest_to_http(tm
     assert (default.replicas, default._hosted.replicas, default._hosted.max_batch_size) == (1, (), 8)
 
 
+def test_a_candidate_gives_each_replica_a_core_of_an_accelerator(tmp_path: Path) -> None:
+    names = {"model": "noop", "optimization": "a", "target": "inf2-neuronx", "batching": "dynamic", "path": "fastapi"}
+    ArtifactRecord(model="noop", optimization="a", target="inf2-neuronx", precision="fp32", outcome="measured").write(
+        tmp_path / "a" / "inf2-neuronx" / "artifact.json"
+    )
+    row = PlannedConfiguration(
+        configuration=Configuration.model_validate({**names, "tuned": True}), artifact_digest=digest_of({})
+    )
+    candidate = Candidate(batch_limit=4, threads=2, replicas=2)
+    hosted = server_of(row, NOOP, tmp_path, (1, 3), 8, 16, candidate=candidate)._hosted
+    assert [one.cores for one in hosted.replicas] == [(1, 3), (1, 3)]
+    assert [one.environment["NEURON_RT_VISIBLE_CORES"] for one in hosted.replicas] == ["0", "1"]
+
+
 def test_one_that_cannot_start_ends_all_others(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pids: list[int] = []
     spawn = host.ServerProcess.spawn
