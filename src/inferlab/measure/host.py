@@ -66,7 +66,7 @@ class Host:
 
     @property
     def pid(self) -> int:
-        """Process id of the server, the root of its process tree. Raises MeasurementError where another has its turn."""
+        """Id of the server, the root of its process tree. Raises MeasurementError while another one has the turn."""
         return self._server.pid
 
     @property

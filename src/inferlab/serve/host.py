@@ -36,7 +36,8 @@ class Hosted:
     """What a server process is to serve; picklable.
 
     `cache_bytes` limits the response cache, 0 is none. `handler` is the variant of the ordinary handler. `replicas` are
-    the sessions behind a batcher, each on its own of `cores` or of an accelerator; without any there is one, `session_factory`, on all.
+    the sessions behind a batcher, each with its own of `cores` or of an accelerator; without any there is one,
+    `session_factory`, on all.
     """
 
     session_factory: SessionFactory

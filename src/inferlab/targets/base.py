@@ -97,7 +97,7 @@ class Target(ABC):
         """Whether device and engine are here. Cheap: imports neither torch nor the engine."""
 
     def compiles_ahead(self) -> str:
-        """Where the device is not here: how another machine takes what `compile` makes, empty where it makes nothing."""
+        """How another machine takes what `compile` makes where the device is not here; empty where it makes nothing."""
         return ""
 
     def accelerators(self) -> tuple[Accelerator, ...]:

@@ -37,7 +37,9 @@ class Factory:
 
 
 def planned(optimization: str) -> PlannedConfiguration:
-    configuration = Configuration(model="noop", optimization=optimization, target="cpu-eager", path="direct", batching="none")
+    configuration = Configuration(
+        model="noop", optimization=optimization, target="cpu-eager", path="direct", batching="none"
+    )
     return PlannedConfiguration(configuration=configuration, artifact_digest=digest_of({"model": "0"}))
 
 
