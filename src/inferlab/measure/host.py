@@ -205,9 +205,7 @@ def _replicas(candidate: Candidate, factory: SessionFactory, target: Target) -> 
     """The sessions of a candidate: each with cores of the CPU, or with one of an accelerator's, of its own."""
     if target.on_cpu:
         return [Placed(replace(factory, cores=own), own) for own in _slices(candidate, factory.cores)]
-    return [
-        Placed(factory, factory.cores, target.placement((core,)).environment) for core in range(candidate.replicas)
-    ]
+    return [Placed(factory, factory.cores, target.placement((core,)).environment) for core in range(candidate.replicas)]
 
 
 def _slices(candidate: Candidate, cores: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -127,9 +127,7 @@ class Inf2NeuronX(Target):
             return taken_or_compiled({"what": what, **inputs}, provenance, out_dir / what, compile_to)
 
         traces = {
-            size: taken(
-                traced_file(size), size, partial(compile_one, source.module, example(size), arguments, device)
-            )
+            size: taken(traced_file(size), size, partial(compile_one, source.module, example(size), arguments, device))
             for size in batch_sizes
         }
         smallest = min(batch_sizes)

@@ -77,9 +77,7 @@ def analyzed(module: nn.Module, example: tuple[Tensor, ...]) -> Analysis:
             return Analysis(problem=_first_line(error))
     refused = [str(operator["kind"]) for operator in report["unsupported_operators"]]
     supported = sum(int(count) for count in report["supported_operators"].values())
-    return Analysis(
-        supported=supported, operators=supported + len(refused), unsupported=tuple(dict.fromkeys(refused))
-    )
+    return Analysis(supported=supported, operators=supported + len(refused), unsupported=tuple(dict.fromkeys(refused)))
 
 
 def analyze_to(module: nn.Module, example: tuple[Tensor, ...], out: Path) -> tuple[float, None]:
@@ -124,9 +122,7 @@ def _neff(folder: Path, batch_size: int) -> CompiledBinary | None:
     files = sorted(folder.rglob("*.neff"))
     if len(files) != 1:
         return None
-    return CompiledBinary(
-        batch_size=batch_size, size_bytes=files[0].stat().st_size, sha256=file_digest(files[0])
-    )
+    return CompiledBinary(batch_size=batch_size, size_bytes=files[0].stat().st_size, sha256=file_digest(files[0]))
 
 
 def _first_line(error: BaseException) -> str:

@@ -50,9 +50,7 @@ def test_outside_of_a_repository_it_looks_all_the_same(tmp_path: Path) -> None:
 
 def findings(**changes: object) -> Findings:
     machine = describe_machine([])
-    return Findings.model_validate(
-        {"machine": machine, "targets": (), "telemetry": (), "conditions": (), **changes}
-    )
+    return Findings.model_validate({"machine": machine, "targets": (), "telemetry": (), "conditions": (), **changes})
 
 
 def test_what_can_be_improved_is_what_hinders_and_has_a_remedy() -> None:

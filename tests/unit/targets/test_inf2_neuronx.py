@@ -169,9 +169,7 @@ def test_what_computes_nothing_is_unsupported(neuron_device: Path, tmp_path: Pat
     assert "no convolution or matrix product" in record.reason
 
 
-def test_a_core_belongs_to_one_process(
-    neuron_device: Path, compile_tiny: Compile, tiny: Model
-) -> None:
+def test_a_core_belongs_to_one_process(neuron_device: Path, compile_tiny: Compile, tiny: Model) -> None:
     folder, _ = compile_tiny("inf2-neuronx", "fp32", (1,))
     session = SessionFactory(folder, tiny, cores=(0,))()
     cores = tuple(sorted(os.sched_getaffinity(0)))
@@ -184,7 +182,7 @@ def test_a_core_belongs_to_one_process(
         finally:
             child.stop(grace_s=1)
 
-    with pytest.raises(MeasurementError, match="NeuronCore.s. not available - Requested:nc0-nc0 Available:0"):
+    with pytest.raises(MeasurementError, match=r"NeuronCore\(s\) not available - Requested:nc0-nc0 Available:0"):
         other(Inf2NeuronX().placement((0,)).environment)
     assert other(Inf2NeuronX().placement((1,)).environment) == "ready"
     session.close()

@@ -184,7 +184,7 @@ def _device_count() -> int:
 def _claimed(core: int) -> IO[str]:
     """The lock of a core, which the kernel frees at the end of this process. Raises RuntimeError where it is taken."""
     assert STATE is not None, "cores are visible where there is a device"
-    stream = Path(STATE, f"core-{core}").open("a+", encoding="utf-8")
+    stream = Path(STATE, f"core-{core}").open("a+", encoding="utf-8")  # noqa: SIM115 (open means: it has the core)
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
