@@ -1,6 +1,6 @@
 """Writes reports like neuron-monitor, in the documented format; refuses what is not documented.
 
-It reports the process FAKE_NEURON_PID, else those that hold cores of the devices in the folder INFERLAB_FAKE_NEURON; its
+It reports the process FAKE_NEURON_PID, else those that hold cores of devices in the folder INFERLAB_FAKE_NEURON; its
 numbers are made up. FAKE_NEURON: empty, or `truncated`, `overlong`, `error`, `runtime-error`, `ends` or `nobody`.
 """
 
