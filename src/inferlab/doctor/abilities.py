@@ -25,7 +25,7 @@ def _target(target: Target, here: Mapping[str, Availability], targets: Sequence[
     own = here[target.name]
     precisions = []
     for precision in get_args(Precision):
-        refusal = target.supports(precision)
+        refusal = target.refusal(precision)
         if refusal is not None:
             others = _others(precision, here, targets)
             found = PrecisionAbility(name=precision, outcome="unsupported", reason=refusal, hint=others)
@@ -47,7 +47,7 @@ def _target(target: Target, here: Mapping[str, Availability], targets: Sequence[
 
 def _others(precision: Precision, here: Mapping[str, Availability], targets: Sequence[Target]) -> str:
     """Where else this precision is to be had: on targets that are here, else on those that are not."""
-    able = [target.name for target in targets if target.supports(precision) is None]
+    able = [target.name for target in targets if target.refusal(precision) is None]
     present = [name for name in able if here[name].available]
     if present:
         return f"{precision} runs here on {', '.join(present)}"

@@ -10,6 +10,7 @@ from pathlib import Path
 NEURON = Path(__file__).parent / "neuron"
 NEURON_STATE = "INFERLAB_FAKE_NEURON"
 """In the environment of what uses the stand-ins: the folder with their devices and the locks of their cores."""
+PROGRAMS = ("neuron-ls", "neuron-monitor", "neuron-explorer")
 NEURON_VARIABLES = ("NEURON_RT_VISIBLE_CORES", "NEURON_PLATFORM_TARGET_OVERRIDE")
 
 
@@ -25,7 +26,7 @@ def fake_neuron(folder: Path, devices: int = 1) -> Iterator[None]:
     environment: dict[str, str | None] = dict.fromkeys((*NEURON_VARIABLES, NEURON_STATE))
     if devices:
         (folder / "devices").write_text(f"{devices}\n", encoding="utf-8")
-        for name in ("neuron-ls", "neuron-monitor"):
+        for name in PROGRAMS:
             script = NEURON / f"{name.replace('-', '_')}.py"
             (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n', encoding="utf-8")
             (programs / name).chmod(0o755)
@@ -42,7 +43,8 @@ def fake_neuron(folder: Path, devices: int = 1) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(NEURON))
-        sys.modules.pop("torch_neuronx", None)
+        if fake := sys.modules.pop("torch_neuronx", None):
+            vars(fake)["RUNTIME"].end()
         if real is not None:
             sys.modules["torch_neuronx"] = real
         vars(jit)["load"] = load

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from inferlab.targets.operators import OperatorEvidence
 
 
+RARE_PRECISIONS: frozenset[Precision] = frozenset({"fp8"})
+"""Those that a target does only where it says so: one that never heard of them would compute in another."""
+
+
 class Availability(Frozen):
     """Whether a target is here; if not, `reason` says why and `hint` how to get one."""
 
@@ -70,6 +74,17 @@ class Placement:
     """What tells the engine which part of the device is its own; read before the engine is imported."""
 
 
+@dataclass(frozen=True)
+class Profiling:
+    """A vendor's profile of a device: what the profiled process has in its environment, and who summarizes it."""
+
+    environment: dict[str, str]
+    summary: tuple[str, ...]
+    """A program with its arguments, which prints text."""
+    hint: str
+    """How to get the program, and how to look further."""
+
+
 def everywhere(environment: dict[str, str]) -> Placement:
     """A process on every CPU core that this one may use."""
     return Placement(tuple(sorted(os.sched_getaffinity(0))), environment)
@@ -89,6 +104,8 @@ class Target(ABC):
     """Whether artifacts also run inputs that are shorter than the model's specification says."""
     exclusive: ClassVar[bool] = False
     """Whether a core of the device belongs to one process, from its first load until its end."""
+    rare_precisions: ClassVar[frozenset[Precision]] = frozenset()
+    """Of RARE_PRECISIONS, those that the engine can be asked for."""
     fakes: ClassVar[str] = ""
     """The name of the stand-ins for the device and its engine (inferlab.fakes), where there are any."""
 
@@ -106,7 +123,13 @@ class Target(ABC):
 
     @abstractmethod
     def supports(self, precision: Precision) -> str | None:
-        """None, or why the engine cannot lower to `precision`, as far as it is known without building."""
+        """None, or why the engine cannot lower to `precision`. Asked through `refusal`, which knows the rare ones."""
+
+    def refusal(self, precision: Precision) -> str | None:
+        """None, or why nothing is built in `precision`, as far as it is known without building."""
+        if precision in RARE_PRECISIONS and precision not in self.rare_precisions:
+            return f"no route to {precision} is built into {self.name}"
+        return self.supports(precision)
 
     @abstractmethod
     def compile(
@@ -137,6 +160,14 @@ class Target(ABC):
     def placement(self, cores: tuple[int, ...]) -> Placement:
         """The process of a session on these cores of the device; on a CPU they are the process's own."""
         return Placement(cores)
+
+    def device_cores(self) -> int | None:
+        """Cores of the device that a process has which was given none; None where they are not counted."""
+        return None
+
+    def profiling(self, out_dir: Path) -> Profiling | None:
+        """How a process of this target has the device's own profile written to `out_dir`; None where there is none."""
+        return None
 
     def replicas_at_most(self) -> int | None:
         """How many replicas can have a core of the device each; 1 where it is not shared out, None on a CPU."""

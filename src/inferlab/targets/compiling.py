@@ -99,7 +99,7 @@ def _built(
     absent = nothing.model_copy(update={"outcome": "unavailable", "reason": here.reason, "hint": here.hint})
     if not here.available and not ahead:
         return absent
-    refusal = target.supports(optimization.precision)
+    refusal = target.refusal(optimization.precision)
     if refusal is None and optimization.outcome == "unsupported":
         refusal = optimization.reason
     if refusal is not None:

@@ -6,20 +6,30 @@ Facts of the interface: AWS Neuron SDK, api-torch-neuronx-trace.rst and the conf
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from inferlab.errors import Unsupported
 from inferlab.files import file_digest
 from inferlab.models.structure import STRUCTURE_FILE, WEIGHTS_FILE
+from inferlab.processes import cores_of
 from inferlab.records import Accelerator, ArtifactRecord, Precision
-from inferlab.targets.base import TARGETS, Availability, Built, Placement, Target, everywhere, installed_version
-from inferlab.targets.batching import compiled_size, padded
+from inferlab.targets.base import (
+    TARGETS,
+    Availability,
+    Built,
+    Placement,
+    Profiling,
+    Target,
+    everywhere,
+    installed_version,
+)
 from inferlab.targets.compiled_store import STORE, CompileTo, Taken, taken_or_compiled
 from inferlab.targets.neuron_compiler import (
+    CAST_TYPES,
     PLATFORM,
     PLATFORM_VARIABLE,
     Analysis,
@@ -28,6 +38,8 @@ from inferlab.targets.neuron_compiler import (
     compiler_arguments,
 )
 from inferlab.targets.neuron_devices import CORES_VARIABLE, neuron_devices, visible_cores
+from inferlab.targets.neuron_profile import neuron_profiling
+from inferlab.targets.neuron_session import NeuronSession, load_traced
 from inferlab.targets.operators import OperatorEvidence, compute_operators, has_attention
 from inferlab.targets.source import PROGRAM_FILE, Source
 
@@ -44,6 +56,8 @@ NEURON_HINT = (
 FIRST_CORE = 0
 ANALYSIS_FILE = "analysis.json"
 
+FP8_RATE = "a NeuronCore-v2 multiplies fp8 at the rate of bf16: fewer bytes, and no more products a second"
+
 NO_INT8 = "no int8 through torch_neuronx.trace: its operators have none, and integer products are computed in fp32"
 REFUSED: dict[Precision, str] = {
     "int8-static": NO_INT8,
@@ -54,11 +68,15 @@ REFUSED: dict[Precision, str] = {
 
 @TARGETS.register("inf2-neuronx")
 class Inf2NeuronX(Target):
-    """The artifact is one traced module for each batch size; loading puts each on the NeuronCore of this process."""
+    """The artifact is one traced module for each batch size, loaded onto the NeuronCores of this process.
+
+    Placed on one core, as the runtime does it by itself; on several each takes a part of every batch.
+    """
 
     name: ClassVar[str] = "inf2-neuronx"
     engine: ClassVar[dict[str, str]] = {"torch_neuronx": "torch-neuronx"}
     exclusive: ClassVar[bool] = True
+    rare_precisions: ClassVar[frozenset[Precision]] = frozenset({"fp8"})
     fakes: ClassVar[str] = "neuron"
 
     def probe(self) -> Availability:
@@ -88,6 +106,12 @@ class Inf2NeuronX(Target):
 
     def placement(self, cores: tuple[int, ...]) -> Placement:
         return everywhere(visible_cores(cores))
+
+    def device_cores(self) -> int:
+        return len(cores_of(os.environ.get(CORES_VARIABLE, str(FIRST_CORE))))
+
+    def profiling(self, out_dir: Path) -> Profiling:
+        return neuron_profiling(out_dir)
 
     def supports(self, precision: Precision) -> str | None:
         return REFUSED.get(precision)
@@ -145,39 +169,11 @@ class Inf2NeuronX(Target):
     def load(self, model: Model, artifact_dir: Path, record: ArtifactRecord, cores: tuple[int, ...]) -> NeuronSession:
         prepare_import(device=True)
         import torch
-        import torch_neuronx  # noqa: F401 (registers the operators that a saved trace calls)
 
         torch.set_num_threads(len(cores))
-        load: Callable[[str], Any] = torch.jit.load
-        traced = {size: load(str(artifact_dir / traced_file(size))) for size in record.batch_sizes}
-        return NeuronSession(model, traced)
-
-
-class NeuronSession:
-    """Takes and gives CPU tensors; the transfers and the wait for the device are inside the traced module's call."""
-
-    thread_safe = False
-
-    def __init__(self, model: Model, traced: dict[int, Callable[..., Any]]) -> None:
-        self._traced = traced
-        self._inputs = [spec.name for spec in model.inputs]
-        self._outputs = [spec.name for spec in model.outputs]
-
-    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        import torch
-
-        batch = len(inputs[self._inputs[0]])
-        size = compiled_size(list(self._traced), batch)
-        arrays = [padded(inputs[name], size) for name in self._inputs]
-        # Arrays over the bytes of a request are read-only, which torch has no notion of.
-        tensors = [torch.from_numpy(array if array.flags.writeable else array.copy()) for array in arrays]
-        with torch.inference_mode():
-            outputs = self._traced[size](*tensors)
-        results = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
-        return {name: result[:batch].numpy() for name, result in zip(self._outputs, results, strict=True)}
-
-    def close(self) -> None:
-        self._traced = {}
+        own = self.device_cores()
+        traced = load_traced(lambda size: artifact_dir / traced_file(size), record.batch_sizes, own)
+        return NeuronSession(model, traced, own)
 
 
 def prepare_import(device: bool) -> None:
@@ -195,13 +191,14 @@ def evidence(
     operators: int, precision: Precision, arguments: Sequence[str], analysis: Analysis, traces: Mapping[int, Taken]
 ) -> OperatorEvidence:
     """What is known of the artifact's operators. Auto-cast applies to all that multiply and accumulate."""
-    notes = [f"neuronx-cc {' '.join(arguments)}", analysis.note]
+    low = precision in CAST_TYPES
+    notes = [f"neuronx-cc {' '.join(arguments)}", analysis.note, *([FP8_RATE] if precision == "fp8" else [])]
     if kept := [str(size) for size, each in traces.items() if each.kept]:
         notes.append(f"batch {', '.join(kept)} compiled before and taken from {STORE}")
     return OperatorEvidence(
         operators=operators,
-        low_precision_operators=operators if precision == "bf16" else 0,
-        low_precision_mac_share=float(precision == "bf16"),
+        low_precision_operators=operators if low else 0,
+        low_precision_mac_share=float(low),
         # Without a partitioner, trace raises where any operator does not run on the device.
         operators_on_accelerator_share=1.0 if analysis.share is None else analysis.share,
         note="; ".join(notes),

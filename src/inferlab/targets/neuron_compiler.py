@@ -28,17 +28,19 @@ MOST_NAMED = 5
 REFUSED_BY_COMPILER = re.compile(r"neuronx-cc failed with [1-9]")
 """As trace says it of an exit code; a signal that ended the compiler is a negative one."""
 
-AUTO_CAST: dict[Precision, list[str]] = {
-    # The default of --auto-cast was matmult up to SDK 2.24 and is none since, so it is never left out.
-    "fp32": ["--auto-cast", "none"],
-    "bf16": ["--auto-cast", "matmult", "--auto-cast-type", "bf16"],
-}
+CAST_TYPES: dict[Precision, str] = {"bf16": "bf16", "fp8": "fp8_e4m3"}
+"""What fp32 matrix products are cast to."""
 
 
 def compiler_arguments(precision: Precision, attention: bool) -> list[str]:
-    """Flags of neuronx-cc. `--model-type transformer` where the network has attention."""
+    """Flags of neuronx-cc. `--model-type transformer` where the network has attention.
+
+    The default of --auto-cast was matmult up to SDK 2.24 and is none since, so it is never left out.
+    """
     model_type = "transformer" if attention else "generic"
-    return ["--target", PLATFORM, "--model-type", model_type, "--optlevel", "2", *AUTO_CAST[precision]]
+    cast_type = CAST_TYPES.get(precision)
+    cast = ["--auto-cast", "matmult", "--auto-cast-type", cast_type] if cast_type else ["--auto-cast", "none"]
+    return ["--target", PLATFORM, "--model-type", model_type, "--optlevel", "2", *cast]
 
 
 class Analysis(Record):

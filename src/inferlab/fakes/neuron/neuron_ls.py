@@ -17,7 +17,7 @@ MEMORY_BYTES = 32 * 2**30
 def processes(state: Path, cores: list[int]) -> list[dict[str, Any]]:
     """Those that hold one of these cores."""
     files = [state / f"core-{core}" for core in cores]
-    pids = [int(file.read_text() or "0") for file in files if file.is_file()]
+    pids = [int((file.read_text() or "0").split()[0]) for file in files if file.is_file()]
     alive = [pid for pid in dict.fromkeys(pids) if Path(f"/proc/{pid}").exists()]
     return [{"pid": pid, "command": "python", "neuron_runtime_version": "2.34.10"} for pid in alive]
 

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 PROCESS_METRICS = {"neuroncore_counters", "memory_used", "neuron_runtime_vcpu_usage", "execution_stats"}
@@ -28,11 +29,13 @@ def period_s(config: dict[str, Any]) -> float:
     return int(found.group(1)) / (1000 if found.group(2) == "ms" else 1)
 
 
-def runtime(pid: int, core: str, busy: float, period: float, error: str) -> dict[str, Any]:
-    """One process on one core; with an error a group holds nothing else."""
+def runtime(pid: int, cores: Sequence[str], busy: float, period: float, error: str) -> dict[str, Any]:
+    """One process and the cores that it uses; with an error a group holds nothing else."""
     latency = dict.fromkeys(("p0", "p1", "p25", "p50", "p75", "p99", "p100"), 0.001)
     groups: dict[str, dict[str, Any]] = {
-        "neuroncore_counters": {"neuroncores_in_use": {core: {"neuroncore_utilization": busy, "flops": 10**12}}},
+        "neuroncore_counters": {
+            "neuroncores_in_use": {core: {"neuroncore_utilization": busy, "flops": 10**12} for core in cores}
+        },
         "execution_stats": {
             "error_summary": dict.fromkeys(("generic", "numerical", "transient", "model", "runtime", "hardware"), 0),
             "execution_summary": {"completed": 612, "completed_with_err": 0, "timed_out": 0},
@@ -47,26 +50,28 @@ def runtime(pid: int, core: str, busy: float, period: float, error: str) -> dict
     return {"pid": pid, "address": str(pid), "neuron_runtime_tag": str(pid), "error": "", "report": report}
 
 
-def users() -> dict[str, int]:
-    """The process on each core in use."""
+def users() -> dict[int, list[str]]:
+    """Processes that have cores, and those of them that they use."""
     if "FAKE_NEURON_PID" in os.environ:
-        return {"0": int(os.environ["FAKE_NEURON_PID"])}
+        return {int(os.environ["FAKE_NEURON_PID"]): ["0"]}
     state = os.environ.get("INFERLAB_FAKE_NEURON", os.curdir)
     files = sorted(entry.path for entry in os.scandir(state) if entry.name.startswith("core-"))
-    found = {}
+    found: dict[int, list[str]] = {}
     for path in files:
         with open(path, encoding="utf-8") as stream:  # noqa: PTH123 (as below)
-            found[path.rpartition("-")[2]] = int(stream.read() or "0")
-    return {core: pid for core, pid in found.items() if pid}
+            pid, _, in_use = stream.read().partition(" ")
+        if pid:
+            found.setdefault(int(pid), []).extend([path.rpartition("-")[2]] if in_use else [])
+    return found
 
 
 def document(fault: str, period: float) -> dict[str, Any]:
     """One report: who uses cores, and somebody else beside them."""
     error = "could not read the counters" if fault == "error" else ""
-    runtimes = [] if fault == "nobody" else [runtime(pid, core, 60.0, period, error) for core, pid in users().items()]
+    runtimes = [] if fault == "nobody" else [runtime(pid, cores, 60.0, period, error) for pid, cores in users().items()]
     if fault == "runtime-error":
         runtimes[0]["error"] = "the runtime does not answer"
-    runtimes.append(runtime(1, "1", 100.0, period, ""))
+    runtimes.append(runtime(1, ["1"], 100.0, period, ""))
     return {
         "neuron_runtime_data": runtimes,
         "system_data": {},

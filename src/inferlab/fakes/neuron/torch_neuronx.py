@@ -27,6 +27,8 @@ PLATFORM_OVERRIDE = os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE")
 STATE = os.environ.get("INFERLAB_FAKE_NEURON")
 
 CORES_PER_DEVICE = 2
+IN_USE = " in use"
+"""Behind the process id in the file of a core, once something ran on it."""
 DTYPES = (torch.float32, torch.bfloat16, torch.int64, torch.int32, torch.bool)
 FLAGS = {
     "--target": {"inf2"},
@@ -68,37 +70,95 @@ class _Runtime:
 
     def __init__(self) -> None:
         self._pid: int | None = None
-        self._locks: list[IO[str]] = []
+        self._locks: dict[int, IO[str]] = {}
+        self._loads = 0
 
-    def load(self) -> None:
-        """Claim the visible cores unless this process has them. Raises RuntimeError where another has one."""
+    def load(self) -> int:
+        """The core that the next load is placed on: one visible core after another.
+
+        Claims all of them unless this process has them. Raises RuntimeError where another process has one.
+        """
         if self._pid is None:
-            self._locks = [_claimed(core) for core in visible_cores()]
+            self._locks = {core: _claimed(core) for core in visible_cores()}
             self._pid = os.getpid()
-        self.check()
+        core = list(self._locks)[self._loads % len(self._locks)]
+        self.check(core)
+        self._loads += 1
+        return core
 
-    def check(self) -> None:
-        """Raise RuntimeError in a process that was forked from the one that loaded."""
+    def check(self, core: int) -> None:
+        """Raise RuntimeError in a process that was forked from the one that loaded, or for a core that is not its."""
         if self._pid != os.getpid():
             raise RuntimeError("Incompatible runtime state: NRT_STATE_CHILD")
+        if core not in self._locks:
+            raise RuntimeError(f"NeuronCore(s) not available - Requested:nc{core}-nc{core} Available:0")
+
+    def execute(self, core: int, neff: str) -> None:
+        """Note that a core is in use, for neuron-monitor, and write what a profile has where one is asked for."""
+        self.check(core)
+        stream = self._locks[core]
+        if stream.tell() == len(str(self._pid)):
+            stream.write(IN_USE)
+            stream.flush()
+        if os.environ.get("NEURON_RT_INSPECT_ENABLE") == "1":
+            _write_profile(core, neff)
+
+    def end(self) -> None:
+        """Free the cores, as the end of the process does."""
+        for stream in self._locks.values():
+            stream.close()
+        self._locks = {}
 
 
 RUNTIME = _Runtime()
 
 
 class _Loaded:
-    """A loaded trace: takes and gives CPU tensors, of the traced shapes and types alone."""
+    """A loaded trace on a core: takes and gives CPU tensors, of the traced shapes and types alone."""
 
-    def __init__(self, module: Any) -> None:
-        self._module = module
-        self._interface = json.loads(bytes(module.neff_interface.tolist()))
-        RUNTIME.load()
+    def __init__(self, module: Any, core: int | None = None) -> None:
+        self.module = module
+        self._neff = bytes(module.neff_interface.tolist()).decode()
+        self._core = RUNTIME.load() if core is None else core
+        RUNTIME.check(self._core)
 
     def __call__(self, *tensors: Tensor) -> Any:
-        RUNTIME.check()
-        if _interface(tensors) != self._interface:
-            raise RuntimeError(f"inputs {_interface(tensors)} were not traced, {self._interface} were")
-        return self._module(*tensors)
+        RUNTIME.check(self._core)
+        if _interface(tensors) != json.loads(self._neff):
+            raise RuntimeError(f"inputs {_interface(tensors)} were not traced, {self._neff} were")
+        RUNTIME.execute(self._core, self._neff)
+        return self.module(*tensors)
+
+
+class DataParallel:
+    """A loaded trace on several cores, each of which takes an equal part of a batch; without dynamic batching."""
+
+    def __init__(
+        self,
+        model: Any,
+        device_ids: Sequence[int | str] | None = None,
+        dim: int = 0,
+        set_dynamic_batching: bool = True,
+    ) -> None:
+        if not isinstance(model, _Loaded):
+            raise ValueError(f"DataParallel takes what torch_neuronx.trace gave, not {type(model).__name__}")
+        if dim != 0 or set_dynamic_batching:
+            raise RuntimeError("this stand-in splits the first dimension alone, and has no dynamic batching")
+        visible = visible_cores()
+        own = list(range(len(visible))) if device_ids is None else [_index(each) for each in device_ids]
+        if not own or len(set(own)) != len(own) or not set(own) <= set(range(len(visible))):
+            raise RuntimeError(f"device_ids {device_ids}: this process has cores 0 to {len(visible) - 1}")
+        self.num_workers = 2 * len(own)
+        self._loaded = [_Loaded(model.module, visible[index]) for index in own]
+
+    def __call__(self, *tensors: Tensor) -> Any:
+        if any(len(tensor) % len(self._loaded) for tensor in tensors):
+            raise RuntimeError(f"a batch of {len(tensors[0])} is no multiple of {len(self._loaded)} cores")
+        parts = zip(*(tensor.chunk(len(self._loaded)) for tensor in tensors), strict=True)
+        outputs = [loaded(*part) for loaded, part in zip(self._loaded, parts, strict=True)]
+        if isinstance(outputs[0], Tensor):
+            return torch.cat(outputs)
+        return tuple(torch.cat(each) for each in zip(*outputs, strict=True))
 
 
 def trace(
@@ -167,6 +227,8 @@ def analyze(
 def visible_cores() -> list[int]:
     """Those that NEURON_RT_VISIBLE_CORES names, an index or an inclusive range; without it all, as the runtime does."""
     count = CORES_PER_DEVICE * _device_count()
+    if not count:
+        raise RuntimeError("NeuronCore(s) not available - Requested:all Available:0")
     text = os.environ.get("NEURON_RT_VISIBLE_CORES", f"0-{count - 1}")
     found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
     if found is None:
@@ -194,6 +256,25 @@ def _claimed(core: int) -> IO[str]:
     stream.write(str(os.getpid()))
     stream.flush()
     return stream
+
+
+def _index(device_id: int | str) -> int:
+    """A core as DataParallel's device_ids name it, within the process: 1 or "nc:1"."""
+    found = re.fullmatch(r"(?:nc:)?(\d+)", str(device_id))
+    if found is None:
+        raise ValueError(f"device_ids: {device_id!r} is neither a number nor 'nc:#'")
+    return int(found[1])
+
+
+def _write_profile(core: int, neff: str) -> None:
+    """A NEFF and the trace of its first execution on a core, named and paired as documented; empty of events."""
+    if os.environ.get("NEURON_RT_INSPECT_DEVICE_PROFILE", "0") not in {"1", "model"}:
+        return
+    folder = Path(os.environ.get("NEURON_RT_INSPECT_OUTPUT_DIR", "output"), f"fake_pid_{os.getpid()}")
+    folder.mkdir(parents=True, exist_ok=True)
+    number = int(hashlib.sha256(neff.encode()).hexdigest()[:12], 16)
+    (folder / f"neff_{number}.neff").write_text(neff, encoding="utf-8")
+    (folder / f"{number}_instid_0_vnc_{core}.ntff").touch()
 
 
 def _flags(arguments: Sequence[str] | str | None) -> dict[str, str]:
