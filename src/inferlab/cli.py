@@ -91,6 +91,24 @@ def doctor(
         raise typer.Exit(1)
 
 
+@app.command(name="device-profile")
+def device_profile(
+    model: Model,
+    optimization: Optimization,
+    out: Annotated[Path, typer.Option(help="Empty or new folder for the profile.")],
+    target: Annotated[str, typer.Option(help="A target whose vendor has a profiler.")] = "inf2-neuronx",
+    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Items of the batches that are run.")] = 1,
+) -> None:
+    """Run a few batches of an artifact under its device's own profiler, and print the profiler's summary."""
+    from inferlab.device_profile import run
+
+    params = load_params(ROOT / "params.yaml")
+    _require_defined(params, {"model": model, "optimization": optimization})
+    artifact = ROOT / "build" / "artifacts" / model / optimization / target
+    with exclusive(ROOT, f"inferlab device-profile {model} {optimization}"):
+        print(run(params.models[model], artifact, target, batch_size, out))
+
+
 @app.command()
 def probe() -> None:
     """Describe this machine: results/machine.json."""

@@ -56,7 +56,10 @@ class Host:
         samples: Sequence[dict[str, np.ndarray]],
         load: LoadProcess,
         turn: Turn | None = None,
+        accelerator_cores: int | None = None,
     ) -> None:
+        """`accelerator_cores` are those of an accelerator that the server has, where its cores are counted."""
+        self.accelerator_cores = accelerator_cores
         self._server = server
         self._samples = {1: tuple(samples)}
         self._load = load
@@ -151,7 +154,11 @@ def serve_all(
                 turn.give(server)
             server.pause()
             advance(1)
-        yield [Host(server, samples, load, turn) for server, turn in zip(servers, turns, strict=True)]
+        granted = [_device_cores(row, server) for row, server in zip(planned, servers, strict=True)]
+        yield [
+            Host(server, samples, load, turn, cores)
+            for server, turn, cores in zip(servers, turns, granted, strict=True)
+        ]
     finally:
         stop_servers(servers)
 
@@ -199,6 +206,12 @@ def _turns(planned: Sequence[PlannedConfiguration]) -> list[Turn | None]:
     names = [row.configuration.target for row in planned]
     turns = {name: Turn() for name in names if TARGETS.get(name).exclusive}
     return [turns.get(name) for name in names]
+
+
+def _device_cores(planned: PlannedConfiguration, server: ServerProcess) -> int | None:
+    """Cores of its device that a server has: a candidate's replicas one each, otherwise what a process has unplaced."""
+    own = TARGETS.get(planned.configuration.target)().device_cores()
+    return server.replicas if own is not None and server.replicas > 1 else own
 
 
 def _replicas(candidate: Candidate, factory: SessionFactory, target: Target) -> list[Placed]:

@@ -149,6 +149,8 @@ class Runner:
         callers = load.callers if isinstance(load, ClosedLoad) else None
         cores, may_saturate = settings.cores_granted, offer.may_saturate
         row = block_row(result, account, callers, cores, settings.limits, key, may_saturate=may_saturate)
+        if host.accelerator_cores is not None:
+            row["accelerator_cores_granted"] = float(host.accelerator_cores)
         if isinstance(load, OpenLoad) and isinstance(load.arrivals, SteadyArrivals):
             row["offered_rate_per_s"] = load.arrivals.rate_per_s
         return frame, row

@@ -143,6 +143,54 @@ def test_without_a_device_the_host_has_to_be_told(tmp_path: Path, monkeypatch: p
             torch.jit.load(str(tmp_path / "trace.pt"))
 
 
+def test_a_batch_is_shared_by_the_cores_of_the_process(neuronx: Any, tmp_path: Path) -> None:
+    module = nn.Linear(4, 2).eval()
+    os.environ["NEURON_RT_VISIBLE_CORES"] = "0-1"
+    loaded = torch.jit.load(str(saved(neuronx, tmp_path, module, EXAMPLE)))
+    parallel = neuronx.DataParallel(loaded, device_ids=[0, "nc:1"], dim=0, set_dynamic_batching=False)
+    batch = torch.rand(4, 4)
+    torch.testing.assert_close(parallel(batch), module(batch))
+    for size, refusal in ((3, "no multiple of 2 cores"), (2, "were not traced")):
+        with pytest.raises(RuntimeError, match=refusal):
+            parallel(torch.rand(size, 4))
+    with pytest.raises(RuntimeError, match="this process has cores 0 to 1"):
+        neuronx.DataParallel(loaded, device_ids=[0, 2], set_dynamic_batching=False)
+    with pytest.raises(RuntimeError, match="no dynamic batching"):
+        neuronx.DataParallel(loaded)
+    with pytest.raises(ValueError, match="takes what torch_neuronx"):
+        neuronx.DataParallel(module, set_dynamic_batching=False)
+
+
+def test_loads_go_to_one_core_after_another(neuronx: Any, tmp_path: Path) -> None:
+    os.environ["NEURON_RT_VISIBLE_CORES"] = "0-1"
+    path = saved(neuronx, tmp_path, nn.Linear(4, 2).eval(), EXAMPLE)
+    first, second = torch.jit.load(str(path)), torch.jit.load(str(path))
+    first(EXAMPLE)
+    assert [(tmp_path / f"core-{core}").read_text() for core in (0, 1)] == [f"{os.getpid()} in use", f"{os.getpid()}"]
+    second(EXAMPLE)
+    assert (tmp_path / "core-1").read_text() == f"{os.getpid()} in use"
+
+
+def test_a_profile_needs_the_neff_that_it_was_taken_of(neuronx: Any, tmp_path: Path) -> None:
+    os.environ["NEURON_RT_VISIBLE_CORES"] = "0"
+    loaded = torch.jit.load(str(saved(neuronx, tmp_path, nn.Linear(4, 2).eval(), EXAMPLE)))
+    out = tmp_path / "profile"
+    view = ["neuron-explorer", "view", "-d", str(out), "--output-format", "summary-text"]
+    inspect = {"NEURON_RT_INSPECT_ENABLE": "1", "NEURON_RT_INSPECT_OUTPUT_DIR": str(out)}
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in inspect.items():
+            environment.setenv(name, value)
+        loaded(EXAMPLE)
+        assert not out.exists()  # the device's trace is off by default
+        environment.setenv("NEURON_RT_INSPECT_DEVICE_PROFILE", "1")
+        loaded(EXAMPLE)
+    assert "on core 0: a stand-in ran it" in subprocess.run(view, capture_output=True, text=True, check=True).stdout
+    (neff,) = out.rglob("*.neff")
+    neff.unlink()
+    refused = subprocess.run(view, capture_output=True, text=True, check=False)
+    assert "the NEFF that it was taken of is not here" in refused.stderr
+
+
 def test_devices_are_listed_with_who_uses_them(neuronx: ModuleType, tmp_path: Path) -> None:
     os.environ["NEURON_RT_VISIBLE_CORES"] = "1"
     torch.jit.load(str(saved(neuronx, tmp_path, nn.Linear(4, 2), EXAMPLE)))

@@ -63,6 +63,7 @@ class ScriptedHost:
         self.cores = tuple(os.sched_getaffinity(0))
         self.open = False
         self.replicas = 1
+        self.accelerator_cores: int | None = None
 
     def wake(self) -> None:
         assert self.open

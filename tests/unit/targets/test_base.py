@@ -15,6 +15,12 @@ def test_every_target_is_registered_under_its_own_name() -> None:
     assert all(TARGETS.get(name).name == name for name in TARGETS.names())
 
 
+def test_a_rare_precision_is_refused_by_every_target_that_does_not_name_it() -> None:
+    refusals = {name: TARGETS.get(name)().refusal("fp8") for name in TARGETS}
+    assert [name for name, refusal in refusals.items() if refusal is None] == ["inf2-neuronx"]
+    assert refusals["cpu-eager"] == "no route to fp8 is built into cpu-eager"
+
+
 def test_an_unknown_target_gets_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'cpu-openvino'"):
         TARGETS.get("cpu-openvin")

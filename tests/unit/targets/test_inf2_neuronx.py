@@ -75,6 +75,15 @@ def test_every_flag_of_the_compiler_is_explicit(neuron_device: Path, compile_tin
     assert "--auto-cast matmult --auto-cast-type bf16" in record.engagement.note
 
 
+def test_fp8_is_a_cast_of_the_compiler_and_no_faster(neuron_device: Path, compile_tiny: Compile) -> None:
+    _, record = compile_tiny("inf2-neuronx", "fp8", (1,))
+    (trace,) = sys.modules["torch_neuronx"].TRACES
+    assert (trace.flags["--auto-cast"], trace.flags["--auto-cast-type"]) == ("matmult", "fp8_e4m3")
+    assert record.engagement is not None
+    assert record.engagement.low_precision_mac_share == 1.0
+    assert "at the rate of bf16" in record.engagement.note
+
+
 def test_the_analysis_of_operators_is_engagement(neuron_device: Path, compile_tiny: Compile) -> None:
     folder, record = compile_tiny("inf2-neuronx")
     analysis = json.loads((folder / "analysis.json").read_text())
@@ -186,6 +195,20 @@ def test_a_core_belongs_to_one_process(neuron_device: Path, compile_tiny: Compil
         other(Inf2NeuronX().placement((0,)).environment)
     assert other(Inf2NeuronX().placement((1,)).environment) == "ready"
     session.close()
+
+
+def test_on_several_cores_each_takes_a_part_of_a_batch(
+    neuron_device: Path, compile_tiny: Compile, tiny: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = compile_tiny("inf2-neuronx", "fp32", (1, 2, 4))
+    monkeypatch.setenv("NEURON_RT_VISIBLE_CORES", "0-1")
+    session = SessionFactory(folder, tiny, cores=(0,))()
+    for batch in (1, 3, 4):
+        inputs = tiny.preprocess(tiny.example_samples(batch, seed=3))
+        np.testing.assert_allclose(session.run(inputs)["logits"], expected(tiny, inputs), atol=1e-6)
+    assert [(neuron_device / f"core-{core}").read_text() for core in (0, 1)] == [f"{os.getpid()} in use"] * 2
+    with pytest.raises(ValueError, match="allowed: 1 to 4"):  # size 4 was not loaded: a core's share is 2
+        session.run(tiny.preprocess(tiny.example_samples(5, seed=3)))
 
 
 def test_cores_of_one_process_are_neighbours() -> None:
