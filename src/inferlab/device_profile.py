@@ -1,7 +1,7 @@
 """`inferlab device-profile`: where the time goes inside an accelerator, as its vendor's profiler sees it.
 
-A profile is no measurement, since what traces a device slows it down. It is taken in a process of its own, whose batches
-count nowhere else.
+A profile is no measurement, since what traces a device slows it down. It is taken in a process of its own, and its
+batches count nowhere else.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from clones import runner, tiny_clone
 
-from inferlab.fakes.install import fake_neuron
+from inferlab.stand_ins.install import fake_neuron
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -35,7 +35,7 @@ def only_the_chip(params: dict[str, Any]) -> None:
 def dry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny_clone(tmp_path_factory.mktemp("dry"), only_the_chip)
     with fake_neuron(tmp_path_factory.mktemp("device")):
-        result = runner(root, "src/inferlab/fakes/neuron")("dvc", "repro", timeout_s=850)
+        result = runner(root, "src/inferlab/stand_ins/neuron")("dvc", "repro", timeout_s=850)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return root
 

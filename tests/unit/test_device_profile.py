@@ -7,7 +7,7 @@ from targets.tiny import TinyModel, optimized, write_optimized
 
 from inferlab.device_profile import run
 from inferlab.errors import UserError
-from inferlab.fakes.install import fake_neuron
+from inferlab.stand_ins.install import fake_neuron
 from inferlab.targets.compiling import compile_artifact
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")

@@ -18,12 +18,12 @@ from inferlab.child import HANDSHAKE_TIMEOUT_S, TERMINATE_GRACE_S, Child
 from inferlab.doctor.abilities import telemetry_abilities
 from inferlab.doctor.self_test_model import SelfTestModel
 from inferlab.errors import InferlabError, MeasurementError, UserError
-from inferlab.fakes.install import FAKES
 from inferlab.load.block import Block, ClosedLoad
 from inferlab.load.process import LoadProcess
 from inferlab.machine import describe_machine
 from inferlab.records import ArtifactRecord, CorePlan, Frozen, OptimizationRecord, Precision, Provenance
 from inferlab.serve.process import ServerProcess
+from inferlab.stand_ins.install import FAKES
 from inferlab.targets.base import TARGETS, Target
 from inferlab.targets.compiling import compile_apart
 from inferlab.targets.loading import SessionFactory

@@ -107,7 +107,7 @@ class Target(ABC):
     rare_precisions: ClassVar[frozenset[Precision]] = frozenset()
     """Of RARE_PRECISIONS, those that the engine can be asked for."""
     fakes: ClassVar[str] = ""
-    """The name of the stand-ins for the device and its engine (inferlab.fakes), where there are any."""
+    """The name of the stand-ins for the device and its engine (inferlab.stand_ins), where there are any."""
 
     @abstractmethod
     def probe(self) -> Availability:

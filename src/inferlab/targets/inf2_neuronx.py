@@ -51,8 +51,9 @@ if TYPE_CHECKING:
 
 NEURON_HINT = (
     "launch an EC2 inf2 instance (inf2.xlarge is the smallest) with AWS's Neuron driver and tools, "
-    "and install the extra: pip install 'inferlab[neuron]' from AWS's package index (docs/inferentia.md)"
+    "then: make setup ENVIRONMENT=neuron (docs/inferentia.md)"
 )
+PACKAGE_HINT = "make setup ENVIRONMENT=neuron, and activate .venv-neuron (docs/inferentia.md)"
 FIRST_CORE = 0
 ANALYSIS_FILE = "analysis.json"
 
@@ -85,7 +86,7 @@ class Inf2NeuronX(Target):
             return Availability(available=False, reason=problem, hint=NEURON_HINT)
         if find_spec("torch_neuronx") is None:
             reason = f"{len(devices)} Neuron device(s) are here, but torch_neuronx is not installed"
-            return Availability(available=False, reason=reason, hint="pip install 'inferlab[neuron]' from AWS's index")
+            return Availability(available=False, reason=reason, hint=PACKAGE_HINT)
         return Availability(available=True)
 
     def compiles_ahead(self) -> str:

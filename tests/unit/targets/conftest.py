@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from inferlab.fakes.install import fake_neuron
 from inferlab.models.base import Model
 from inferlab.records import ArtifactRecord, Precision
+from inferlab.stand_ins.install import fake_neuron
 from inferlab.targets.compiling import compile_artifact
 from targets.tiny import TinyModel, optimized, write_optimized
 

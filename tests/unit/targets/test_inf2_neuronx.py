@@ -10,10 +10,10 @@ from torch import Tensor
 
 from inferlab.child import Child
 from inferlab.errors import ArtifactError, MeasurementError, UserError
-from inferlab.fakes.install import fake_neuron
 from inferlab.models.base import Model
 from inferlab.models.noop import Noop
 from inferlab.records import Accelerator
+from inferlab.stand_ins.install import fake_neuron
 from inferlab.targets.compiled_store import STORE
 from inferlab.targets.compiling import compile_apart, compile_artifact
 from inferlab.targets.evaluating import Artifact, evaluation_worker

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inferlab.fakes.install import NEURON
+from inferlab.stand_ins.install import NEURON
 
 FAKE_NVML = Path(__file__).parents[2] / "targets" / "fake_nvml"
 

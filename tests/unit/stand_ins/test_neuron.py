@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from inferlab.fakes.install import NEURON_STATE, fake_neuron
+from inferlab.stand_ins.install import NEURON_STATE, fake_neuron
 
 FLAGS = ["--target", "inf2", "--model-type", "generic", "--optlevel", "2", "--auto-cast", "none"]
 EXAMPLE = torch.ones(2, 4)
