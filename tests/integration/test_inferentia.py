@@ -1,16 +1,17 @@
 """The pipeline on a machine with an Inferentia2 chip that is none: stand-ins answer, and every page says so."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from clones import runner, tiny_clone
+from clones import tiny_clone
 
+from inferlab.errors import InferlabError
+from inferlab.params import load_params
 from inferlab.stand_ins.install import fake_neuron
-
-pytestmark = pytest.mark.timeout(900)
 
 MODEL = "efficientnet-lite0"
 
@@ -18,35 +19,48 @@ MODEL = "efficientnet-lite0"
 def only_the_chip(params: dict[str, Any]) -> None:
     """Beside hardware, results of a stand-in would be refused."""
     params["run"].update(
-        models=[MODEL, "noop"],
-        optimizations=["original", "quantized"],
-        targets=["inf2-neuronx"],
-        studies=["serving"],
+        models=[MODEL], optimizations=["original", "quantized"], targets=["inf2-neuronx"], studies=["optimization"]
     )
     params["models"][MODEL]["image_size_px"] = 32
-    params["models"][MODEL]["fit"]["picture_sizes_px"] = [32]
+    params["models"][MODEL]["fit"].update(epochs=1, picture_sizes_px=[32])
     params["models"][MODEL]["finetune"]["picture_sizes_px"] = [32]
     params["compile"]["batch_sizes"] = [1, 2]
     params["serve"]["max_batch_size"] = 2
-    params["studies"]["serving"]["scenarios"] = ["two-callers"]
+    params["studies"]["optimization"]["scenarios"] = ["two-callers"]
 
 
 @pytest.fixture(scope="module")
 def dry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which each stage ran once, in this process: DVC runs the same in test_pipeline.py."""
     root = tiny_clone(tmp_path_factory.mktemp("dry"), only_the_chip)
-    with fake_neuron(tmp_path_factory.mktemp("device")):
-        result = runner(root, "src/inferlab/stand_ins/neuron")("dvc", "repro", timeout_s=850)
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    with pytest.MonkeyPatch.context() as here, fake_neuron(tmp_path_factory.mktemp("device")):
+        here.chdir(root)
+        here.setenv("OMP_NUM_THREADS", "1")
+        here.delenv("MLFLOW_TRACKING_URI", raising=False)
+        run("probe")
+        run("prepare", model=MODEL)
+        for optimization in ("original", "quantized"):
+            for stage in ("optimize", "compile", "evaluate"):
+                run(stage, model=MODEL, optimization=optimization)
+        for stage in ("plan", "serve_and_measure"):
+            run(stage, study="optimization", model=MODEL)
+        run("collect")
+        run("analyze")
+        run("report", notebook="optimization")
     return root
 
 
-def test_every_path_is_measured_on_the_chip_in_turn(dry: Path) -> None:
-    blocks = pd.read_parquet(dry / f"results/measurements/serving/{MODEL}/blocks.parquet")
+def run(stage: str, **cell: str) -> None:
+    importlib.import_module(f"inferlab.stages.{stage}").run(load_params(Path("params.yaml")), Path(), **cell)
+
+
+def test_a_server_is_measured_on_the_chip(dry: Path) -> None:
+    blocks = pd.read_parquet(dry / f"results/measurements/optimization/{MODEL}/blocks.parquet")
     assert set(blocks["target"]) == {"inf2-neuronx"}
-    assert set(blocks["path"]) == {"direct", "fastapi", "fastapi-plain"}
-    assert blocks["twin"].any()
+    assert set(blocks["twin"]) == {False, True}
     assert (blocks["requests_ok"] > 0).all()
     assert set(blocks["provenance"]) == {"fake"}
+    assert set(blocks["accelerator_cores_granted"]) == {1.0}
 
 
 def test_artifacts_and_quality_are_marked_as_what_they_are(dry: Path) -> None:
@@ -61,10 +75,17 @@ def test_artifacts_and_quality_are_marked_as_what_they_are(dry: Path) -> None:
     assert (quality["outcome"], quality["provenance"]) == ("measured", "fake")
 
 
-def test_the_machine_has_the_device_and_every_page_says_what_it_is(dry: Path) -> None:
+def test_the_machine_has_the_device_and_the_page_says_what_it_is(dry: Path) -> None:
     machine = json.loads((dry / "results/machine.json").read_text())
     assert [device["name"] for device in machine["accelerators"]] == ["Neuron device 0"]
-    pages = [path for path in sorted((dry / "reports").glob("*.html")) if machine["machine_id"] in path.read_text()]
-    assert {"index", "latency"} <= {path.stem for path in pages}
-    for page in pages:
-        assert "Provenance: fake." in page.read_text(), page
+    page = (dry / "reports/optimization.html").read_text()
+    assert machine["machine_id"] in page
+    assert "Provenance: fake." in page
+
+
+def test_beside_hardware_the_stand_ins_results_are_refused(dry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (collected,) = (dry / "results/machines").rglob("original/inf2-neuronx/quality.json")
+    collected.write_text(collected.read_text().replace('"fake"', '"hardware"'))
+    monkeypatch.chdir(dry)
+    with pytest.raises(InferlabError, match="fake"):
+        run("analyze")

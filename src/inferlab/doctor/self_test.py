@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from inferlab.child import HANDSHAKE_TIMEOUT_S, TERMINATE_GRACE_S, Child
 from inferlab.doctor.abilities import telemetry_abilities
@@ -23,7 +23,7 @@ from inferlab.load.process import LoadProcess
 from inferlab.machine import describe_machine
 from inferlab.records import ArtifactRecord, CorePlan, Frozen, OptimizationRecord, Precision, Provenance
 from inferlab.serve.process import ServerProcess
-from inferlab.stand_ins.install import FAKES
+from inferlab.stand_ins.install import STAND_INS
 from inferlab.targets.base import TARGETS, Target
 from inferlab.targets.compiling import compile_apart
 from inferlab.targets.loading import SessionFactory
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 WATERMARK = "DRY RUN ON STAND-INS: NO DEVICE ANSWERED, NOTHING WAS MEASURED"
 BATCH_SIZES = (1, 4)
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 TOLERANCE = 1e-5
 """A stand-in computes on the CPU what the module computes."""
 
@@ -67,12 +66,16 @@ def self_test(name: str) -> SelfTest:
     Raises UnknownNameError for a target that no file registers, UserError for one without stand-ins.
     """
     kind = TARGETS.get(name)
-    if not kind.fakes:
-        able = ", ".join(target for target in TARGETS if TARGETS.get(target).fakes)
+    if not kind.stand_ins:
+        able = ", ".join(target for target in TARGETS if TARGETS.get(target).stand_ins)
         raise UserError(f"--self-test {name!r} is not allowed; allowed: {able}: others have no stand-ins")
     steps: list[Step] = []
     # Relative folders, such as that of compiled files, are the dry run's own.
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), FAKES[kind.fakes](Path(folder, "device")):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        STAND_INS[kind.stand_ins](Path(folder, "device")),
+    ):
         run = _Run(kind(), Path(folder))
         for step, found in run.steps():
             try:
@@ -104,9 +107,11 @@ class _Run:
         """In turn, each with its name."""
         yield "probe the device", self._probe
         yield "read its telemetry", self._telemetry
-        for precision in PRECISIONS:
+        for precision in get_args(Precision):
+            if self._target.refusal(precision) is not None:
+                continue
             yield f"compile {precision}", partial(self._compile, precision)
-            yield f"run {precision}", partial(self._run, precision)
+        yield "run fp32", partial(self._run, "fp32")
         yield "serve over HTTP", self._serve
 
     def _probe(self) -> str:

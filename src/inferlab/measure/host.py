@@ -131,7 +131,7 @@ def serve_all(
 ) -> Iterator[list[Host]]:
     """A host for each planned configuration, in their order, all up and paused; leaving the context ends them.
 
-    Of those on a device that belongs to one process all have been up, and the last one is.
+    Those on a device that belongs to one process start when it is their turn.
 
     `artifacts` is the model's folder; `advance` is called with 1 for every host that is up; `chosen` says as what
     configurations are served that are tuned, by id. Raises ArtifactError where an artifact is not the one that was
@@ -150,9 +150,7 @@ def serve_all(
             # also to threads that they meet later (oneTBB does).
             if turn is None:
                 server.start()
-            else:
-                turn.give(server)
-            server.pause()
+                server.pause()
             advance(1)
         granted = [_device_cores(row, server) for row, server in zip(planned, servers, strict=True)]
         yield [

@@ -59,5 +59,5 @@ def _set(variables: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-FAKES: dict[str, Callable[[Path], AbstractContextManager[None]]] = {"neuron": fake_neuron}
-"""By the name that a target gives as its `fakes`."""
+STAND_INS: dict[str, Callable[[Path], AbstractContextManager[None]]] = {"neuron": fake_neuron}
+"""By the name that a target gives as its `stand_ins`."""

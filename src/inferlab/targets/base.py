@@ -106,7 +106,7 @@ class Target(ABC):
     """Whether a core of the device belongs to one process, from its first load until its end."""
     rare_precisions: ClassVar[frozenset[Precision]] = frozenset()
     """Of RARE_PRECISIONS, those that the engine can be asked for."""
-    fakes: ClassVar[str] = ""
+    stand_ins: ClassVar[str] = ""
     """The name of the stand-ins for the device and its engine (inferlab.stand_ins), where there are any."""
 
     @abstractmethod

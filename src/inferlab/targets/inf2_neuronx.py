@@ -78,7 +78,7 @@ class Inf2NeuronX(Target):
     engine: ClassVar[dict[str, str]] = {"torch_neuronx": "torch-neuronx"}
     exclusive: ClassVar[bool] = True
     rare_precisions: ClassVar[frozenset[Precision]] = frozenset({"fp8"})
-    fakes: ClassVar[str] = "neuron"
+    stand_ins: ClassVar[str] = "neuron"
 
     def probe(self) -> Availability:
         devices, problem = neuron_devices()

@@ -34,6 +34,7 @@ class Unplugged(Plugged):
     """Not here, with no precision that it refuses."""
 
     name: ClassVar[str] = "unplugged"
+    rare_precisions: ClassVar[frozenset[Precision]] = frozenset({"fp8"})
     engine: ClassVar[dict[str, str]] = {"no_such_module": "no-such-distribution"}
 
     def probe(self) -> Availability:
@@ -56,6 +57,7 @@ def test_every_target_says_what_it_can_do_and_why_not(two_targets: None) -> None
     found = {one.name: one for one in plugged.precisions}
     assert found["fp32"].outcome == "available"
     assert (found["int8-static"].outcome, found["int8-static"].reason) == ("unsupported", "no int8 kernels")
+    assert (found["fp8"].outcome, found["fp8"].reason) == ("unsupported", "no route to fp8 is built into plugged")
     assert found["int8-static"].hint == "int8-static runs on unplugged, not available here"
     assert {one.outcome for one in unplugged.precisions} == {"unavailable"}
     assert unplugged.versions == {"no-such-distribution": "not installed"}
@@ -64,7 +66,11 @@ def test_every_target_says_what_it_can_do_and_why_not(two_targets: None) -> None
 def test_a_precision_is_looked_for_on_targets_that_are_here(two_targets: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Unplugged, "probe", Plugged.probe)
     plugged, _ = target_abilities()
-    assert {one.hint for one in plugged.precisions} == {"", "int8-static runs here on unplugged"}
+    assert {one.hint for one in plugged.precisions} == {
+        "",
+        "int8-static runs here on unplugged",
+        "fp8 runs here on unplugged",
+    }
 
 
 def test_sources_are_started_and_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
