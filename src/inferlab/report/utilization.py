@@ -38,7 +38,7 @@ def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
                 "that its CPU time includes theirs.",
                 "Memory: peak proportional set size (PSS) of the server's processes, and its share of the machine's "
                 "memory, under the scenario with most callers. Accelerator: busy percent as its vendor counts it.",
-                _cores_note(of_model),
+                cores_note(of_model),
                 _energy_note(of_model),
                 _absent_note(absent[absent["model"] == model]),
                 f"{_rates(of_model)} {rounds_note(of_model)} {noise_note(noise, study, str(model))}",
@@ -89,7 +89,7 @@ def _energy_note(frame: "pd.DataFrame") -> str:
     )
 
 
-def _cores_note(frame: "pd.DataFrame") -> str:
+def cores_note(frame: "pd.DataFrame") -> str:
     """How many of the accelerator's cores that a server was given it used, fewer told row by row."""
     known = frame.dropna(subset=["accelerator_cores_used", "accelerator_cores_granted"])
     if known.empty:

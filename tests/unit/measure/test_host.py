@@ -117,6 +117,25 @@ def test_a_candidate_gives_each_replica_cores_of_its_own_and_the_rest_to_http(tm
     assert (default.replicas, default._hosted.replicas, default._hosted.max_batch_size) == (1, (), 8)
 
 
+def test_a_server_has_the_cores_of_its_device_that_its_process_or_its_replicas_have(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inferlab.targets.cpu_eager.CpuEager.exclusive", True)
+    common: dict[str, Any] = {
+        "model": NOOP,
+        "artifacts": artifacts,
+        "samples": [],
+        "load": LoadProcess((OTHER,)),
+        "cores": (CORE,),
+        "max_batch_size": 8,
+    }
+    with serve_all(ROWS[:1], lambda steps: None, **common) as (uncounted,):
+        assert uncounted.accelerator_cores is None
+    monkeypatch.setattr("inferlab.targets.cpu_eager.CpuEager.device_cores", lambda self: 2)
+    with serve_all(ROWS[:1], lambda steps: None, **common) as (counted,):
+        assert counted.accelerator_cores == 2
+
+
 def test_a_candidate_gives_each_replica_a_core_of_an_accelerator(tmp_path: Path) -> None:
     names = {"model": "noop", "optimization": "a", "target": "inf2-neuronx", "batching": "dynamic", "path": "fastapi"}
     ArtifactRecord(model="noop", optimization="a", target="inf2-neuronx", precision="fp32", outcome="measured").write(
