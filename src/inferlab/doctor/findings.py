@@ -74,6 +74,7 @@ class Findings(Frozen):
 
         Telemetry of accelerators is missing only where there are any.
         """
+        hindered: list[Condition | TelemetryAbility]
         hindered = [one for one in self.conditions if one.outcome == "hindrance"]
         absent = [
             one
@@ -81,5 +82,5 @@ class Findings(Frozen):
             if one.outcome != "available" and (self.machine.accelerators or not one.of_accelerators)
         ]
         return tuple(
-            Improvement(name=one.name, reason=one.reason, hint=one.hint) for one in (*hindered, *absent) if one.hint
+            Improvement(name=one.name, reason=one.reason, hint=one.hint) for one in [*hindered, *absent] if one.hint
         )

