@@ -74,13 +74,10 @@ class Findings(Frozen):
 
         Telemetry of accelerators is missing only where there are any.
         """
-        hindered: list[Condition | TelemetryAbility]
-        hindered = [one for one in self.conditions if one.outcome == "hindrance"]
-        absent = [
+        found: list[Condition | TelemetryAbility] = [one for one in self.conditions if one.outcome == "hindrance"]
+        found += [
             one
             for one in self.telemetry
             if one.outcome != "available" and (self.machine.accelerators or not one.of_accelerators)
         ]
-        return tuple(
-            Improvement(name=one.name, reason=one.reason, hint=one.hint) for one in [*hindered, *absent] if one.hint
-        )
+        return tuple(Improvement(name=one.name, reason=one.reason, hint=one.hint) for one in found if one.hint)
