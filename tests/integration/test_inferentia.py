@@ -19,8 +19,10 @@ MODEL = "efficientnet-lite0"
 def only_the_chip(params: dict[str, Any]) -> None:
     """Beside hardware, results of a stand-in would be refused."""
     params["run"].update(
-        models=[MODEL], optimizations=["original", "quantized"], targets=["inf2-neuronx"], studies=["optimization"]
+        models=[MODEL], optimizations=["original", "int8"], targets=["inf2-neuronx"], studies=["optimization"]
     )
+    params["optimizations"]["int8"] = {"precision": "int8-dynamic", "steps": []}
+    params["studies"]["optimization"]["optimizations"] = ["original", "int8"]
     params["models"][MODEL]["image_size_px"] = 32
     params["models"][MODEL]["fit"].update(epochs=1, picture_sizes_px=[32])
     params["models"][MODEL]["finetune"]["picture_sizes_px"] = [32]
@@ -39,7 +41,7 @@ def dry(tmp_path_factory: pytest.TempPathFactory) -> Path:
         here.delenv("MLFLOW_TRACKING_URI", raising=False)
         run("probe")
         run("prepare", model=MODEL)
-        for optimization in ("original", "quantized"):
+        for optimization in ("original", "int8"):
             for stage in ("optimize", "compile", "evaluate"):
                 run(stage, model=MODEL, optimization=optimization)
         for stage in ("plan", "serve_and_measure"):
@@ -69,8 +71,8 @@ def test_artifacts_and_quality_are_marked_as_what_they_are(dry: Path) -> None:
     assert (original["outcome"], original["provenance"]) == ("measured", "fake")
     assert [binary["batch_size"] for binary in original["binaries"]] == [1, 2]
     assert original["engagement"]["operators_on_accelerator_share"] == 1.0
-    quantized = json.loads((folder / "quantized/inf2-neuronx/artifact.json").read_text())
-    assert (quantized["outcome"], quantized["files"]) == ("unsupported", {})
+    int8 = json.loads((folder / "int8/inf2-neuronx/artifact.json").read_text())
+    assert (int8["outcome"], int8["files"]) == ("unsupported", {})
     quality = json.loads((dry / f"results/quality/{MODEL}/original/inf2-neuronx/quality.json").read_text())
     assert (quality["outcome"], quality["provenance"]) == ("measured", "fake")
 
