@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ def dry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(stage: str, **cell: str) -> None:
-    importlib.import_module(f"inferlab.stages.{stage}").run(load_params(Path("params.yaml")), Path(), **cell)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of packages among themselves, as outside of tests
+        importlib.import_module(f"inferlab.stages.{stage}").run(load_params(Path("params.yaml")), Path(), **cell)
 
 
 def test_a_server_is_measured_on_the_chip(dry: Path) -> None:
