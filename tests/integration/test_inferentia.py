@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from clones import tiny_clone
 
-from inferlab.errors import InferlabError
 from inferlab.params import load_params
 from inferlab.stand_ins.install import fake_neuron
 
@@ -86,11 +85,3 @@ def test_the_machine_has_the_device_and_the_page_says_what_it_is(dry: Path) -> N
     page = (dry / "reports/optimization.html").read_text()
     assert machine["machine_id"] in page
     assert "Provenance: fake." in page
-
-
-def test_beside_hardware_the_stand_ins_results_are_refused(dry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (collected,) = (dry / "results/machines").rglob("original/inf2-neuronx/quality.json")
-    collected.write_text(collected.read_text().replace('"fake"', '"hardware"'))
-    monkeypatch.chdir(dry)
-    with pytest.raises(InferlabError, match="fake"):
-        run("analyze")
