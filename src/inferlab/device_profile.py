@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from inferlab.child import HANDSHAKE_TIMEOUT_S, Child
 from inferlab.errors import MeasurementError, UserError
+from inferlab.records import ArtifactRecord
 from inferlab.targets.base import TARGETS, Profiling
+from inferlab.targets.compiling import MANIFEST
 from inferlab.targets.loading import SessionFactory
 
 if TYPE_CHECKING:
@@ -32,9 +34,9 @@ SUMMARY_TIMEOUT_S = 1800.0
 def run(model: Model, artifact_dir: Path, target_name: str, batch_size: int, out: Path) -> str:
     """The profiler's summary of batches of `batch_size` items on the device's first core; `out` then has the profile.
 
-    Raises UnknownNameError for a target that there is not, UserError for one that is not here or has no profiler, and
-    for a folder that has something in it, ArtifactError where the artifact cannot be loaded, MeasurementError where the
-    profiler fails.
+    Raises UnknownNameError for a target that there is not, UserError for one that is not here or has no profiler, for a
+    folder that has something in it and for a batch that no compiled size holds, ArtifactError where the artifact cannot
+    be loaded, MeasurementError where the profiler fails.
     """
     target = TARGETS.get(target_name)()
     profiling = target.profiling(out.resolve())
@@ -46,8 +48,13 @@ def run(model: Model, artifact_dir: Path, target_name: str, batch_size: int, out
         raise UserError(f"--target {target_name}: {here.reason}; {here.hint}")
     if shutil.which(profiling.summary[0]) is None:
         raise UserError(f"{profiling.summary[0]} is not on PATH; {profiling.hint}")
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"--out {out} has something in it; a profile needs a folder of its own")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"--out {out} is no empty folder; a profile needs one of its own")
+    sizes = ArtifactRecord.read(artifact_dir / MANIFEST).batch_sizes
+    if sizes and batch_size > max(sizes):
+        raise UserError(
+            f"--batch-size {batch_size} is not allowed; allowed: 1 to {max(sizes)}, the largest compiled size"
+        )
     out.mkdir(parents=True, exist_ok=True)
     placement = target.placement(FIRST_CORE)
     factory = SessionFactory(artifact_dir.resolve(), model, placement.cpu_cores, batch_size, smallest_batch=batch_size)

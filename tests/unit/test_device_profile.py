@@ -23,8 +23,10 @@ def test_batches_are_profiled_in_a_process_of_their_own(tmp_path: Path, monkeypa
         assert said.count("on core 0: a stand-in ran it") == 1
         assert "port 3001" in said
         assert [trace.name.partition("_")[2] for trace in Path("profile").rglob("*.ntff")] == ["instid_0_vnc_0.ntff"]
-        with pytest.raises(UserError, match="--out profile has something in it"):
+        with pytest.raises(UserError, match="--out profile is no empty folder"):
             run(model, tmp_path / "artifact", "inf2-neuronx", 2, Path("profile"))
+        with pytest.raises(UserError, match="--batch-size 3 is not allowed; allowed: 1 to 2"):
+            run(model, tmp_path / "artifact", "inf2-neuronx", 3, Path("other"))
 
 
 def test_a_target_without_a_profiler_or_a_device_is_the_users_error(

@@ -26,7 +26,7 @@ class NeuronSession:
     thread_safe = False
 
     def __init__(self, model: Model, traced: dict[int, Callable[..., Any]], cores: int = 1) -> None:
-        """`traced` by the items that a batch on all `cores` holds."""
+        """`traced` by the size that a core's part of a batch was compiled for."""
         self._traced = {size * cores: each for size, each in traced.items()}
         self._inputs = [spec.name for spec in model.inputs]
         self._outputs = [spec.name for spec in model.outputs]
