@@ -1,7 +1,18 @@
 # Everything that a newcomer types. `make help` lists it.
 PYTHON ?= python3
 PROFILE ?= full
+# What this machine is locked for: `default`, or `neuron` for an inf2 instance (docs/inferentia.md).
+ENVIRONMENT ?= default
+ifeq ($(ENVIRONMENT),default)
 VENV := .venv
+LOCKS := requirements
+else ifeq ($(ENVIRONMENT),neuron)
+VENV := .venv-neuron
+LOCKS := requirements/neuron
+INDEX = --extra-index-url $(or $(NEURON_INDEX),$(error NEURON_INDEX is empty; it is the address of AWS's package index))
+else
+$(error ENVIRONMENT is $(ENVIRONMENT); allowed: default, neuron)
+endif
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
@@ -22,20 +33,20 @@ export DO_NOT_TRACK := 1
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
-setup: $(READY) ## create .venv and install the locked dependencies
+setup: $(READY) ## create .venv and install the locked dependencies (ENVIRONMENT=neuron: .venv-neuron, those of an inf2 instance)
 
-$(READY): requirements/lock.txt requirements/torch.txt requirements/assets.txt pyproject.toml
+$(READY): $(LOCKS)/lock.txt $(LOCKS)/torch.txt requirements/assets.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "inferlab needs Python 3.11 to 3.13, this is %d.%d: make setup PYTHON=python3.11" % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements/lock.txt
-	$(BIN)/python -m pip install --quiet --no-compile -r requirements/torch.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r $(LOCKS)/lock.txt
+	$(BIN)/python -m pip install --quiet --no-compile $(INDEX) -r $(LOCKS)/torch.txt
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements/assets.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(COMPILE)
 	@touch $(READY)
 
-$(DEV_READY): $(READY) requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements/dev.txt
+$(DEV_READY): $(READY) $(LOCKS)/dev.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r $(LOCKS)/dev.txt
 	$(COMPILE)
 	@touch $(DEV_READY)
 

@@ -76,6 +76,40 @@ def profile(name: Annotated[str, typer.Argument(help="A row of params.yaml profi
 
 
 @app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    self_test: Annotated[
+        str, typer.Option(metavar="TARGET", help="Instead run this target dry, on stand-ins for its device.")
+    ] = "",
+) -> None:
+    """Say which targets and telemetry are here, why not and how to get them, and what hinders measurements."""
+    from inferlab.doctor.command import run, run_self_test
+
+    if not self_test:
+        run(ROOT, as_json=as_json)
+    elif not run_self_test(self_test, as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command(name="device-profile")
+def device_profile(
+    model: Model,
+    optimization: Optimization,
+    out: Annotated[Path, typer.Option(help="Empty or new folder for the profile.")],
+    target: Annotated[str, typer.Option(help="A target whose vendor has a profiler.")] = "inf2-neuronx",
+    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Items of the batches that are run.")] = 1,
+) -> None:
+    """Run a few batches of an artifact under its device's own profiler, and print the profiler's summary."""
+    from inferlab.device_profile import run
+
+    params = load_params(ROOT / "params.yaml")
+    _require_defined(params, {"model": model, "optimization": optimization})
+    artifact = ROOT / "build" / "artifacts" / model / optimization / target
+    with exclusive(ROOT, f"inferlab device-profile {model} {optimization}"):
+        print(run(params.models[model], artifact, target, batch_size, out))
+
+
+@app.command()
 def probe() -> None:
     """Describe this machine: results/machine.json."""
     _stage("probe")

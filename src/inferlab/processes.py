@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from inferlab.errors import MeasurementError
@@ -59,3 +59,14 @@ def cores_of(text: str) -> set[int]:
     """`0-3,8` -> {0, 1, 2, 3, 8}, as in cpuset(7). Raises ValueError."""
     ranges = [part.partition("-") for part in text.strip().split(",") if part]
     return {core for first, _, last in ranges for core in range(int(first), int(last or first) + 1)}
+
+
+def ranges_of(cores: Iterable[int]) -> str:
+    """{0, 1, 2, 3, 8} -> `0-3,8`, as cpuset(7) has it: what `cores_of` reads."""
+    runs: list[list[int]] = []
+    for core in sorted(set(cores)):
+        if runs and core == runs[-1][-1] + 1:
+            runs[-1].append(core)
+        else:
+            runs.append([core])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

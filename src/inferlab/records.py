@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 
 Outcome = Literal["measured", "unavailable", "unsupported", "rejected", "invalid", "projected", "published"]
 Provenance = Literal["hardware", "emulated", "fake"]
-Precision = Literal["fp32", "bf16", "fp16", "int8-static", "int8-dynamic", "weight-only"]
+Precision = Literal["fp32", "bf16", "fp16", "fp8", "int8-static", "int8-dynamic", "weight-only"]
 ServingPath = Literal["direct", "fastapi", "fastapi-plain"]
 Batching = Literal["none", "dynamic"]
 PlainHandler = Literal["", "no-validation", "no-encoder", "no-thread-pool", "binary", "response-model", "middleware"]
@@ -182,6 +182,14 @@ class Engagement(Frozen):
         return "; ".join(reasons)
 
 
+class CompiledBinary(Frozen):
+    """What an accelerator's compiler made for batches of one size: a NEFF, for instance, inside an artifact's file."""
+
+    batch_size: int
+    size_bytes: int
+    sha256: str
+
+
 class ArtifactRecord(Record):
     """The manifest of an artifact. Only `measured` artifacts have files; for others `reason` and `hint` say why."""
 
@@ -197,6 +205,7 @@ class ArtifactRecord(Record):
     size_bytes: int | None = None
     files: dict[str, str] = {}
     batch_sizes: tuple[int, ...] = ()
+    binaries: tuple[CompiledBinary, ...] = ()
     engagement: Engagement | None = None
     versions: dict[str, str] = {}
     settings: dict[str, str] = {}

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Run
+    from clones import Run
 
 pytestmark = pytest.mark.timeout(1500)
 

@@ -172,7 +172,7 @@ def test_an_accelerators_core_belongs_to_one_replica(params: Params, monkeypatch
 
 def test_an_accelerators_process_sees_its_own_cores_alone() -> None:
     neuron = TARGETS.get("inf2-neuronx")().placement((2, 3))
-    assert neuron.environment == {"NEURON_RT_VISIBLE_CORES": "2,3"}
+    assert neuron.environment == {"NEURON_RT_VISIBLE_CORES": "2-3"}
     cuda = TARGETS.get("cuda-inductor")().placement((1,)).environment
     assert cuda == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1"}
     assert TARGETS.get("cpu-openvino")().placement((1,)) == Placement((1,))

@@ -7,7 +7,7 @@ import pytest
 
 from inferlab import processes
 from inferlab.errors import MeasurementError
-from inferlab.processes import pin, process_tree, threads_of
+from inferlab.processes import cores_of, pin, process_tree, ranges_of, threads_of
 
 CORE = min(os.sched_getaffinity(0))
 THREADS = """
@@ -71,3 +71,8 @@ def test_a_thread_that_may_run_elsewhere_is_found(family: "subprocess.Popen[byte
     assert processes.strayed(family.pid, [CORE]) == everywhere[1:]
     pin(family.pid, [CORE])
     assert processes.strayed(family.pid, [CORE]) == []
+
+
+@pytest.mark.parametrize("text", ["", "3", "0-3", "0-1,4,8-11"])
+def test_cores_are_written_as_they_are_read(text: str) -> None:
+    assert ranges_of(cores_of(text)) == text

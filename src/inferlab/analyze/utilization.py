@@ -25,8 +25,12 @@ MEANS = {
 COSTS = ("cpu_s_per_request", "energy_j_per_request", "accelerator_energy_j_per_request")
 """Energy is that of the CPU packages, and of the accelerators that the server uses."""
 
+ACCELERATOR_CORES = ("accelerator_cores_used", "accelerator_cores_granted")
+"""Blocks have them where the device's cores are counted."""
+
 COLUMNS = {
     "cores_granted": "float64",
+    **dict.fromkeys(ACCELERATOR_CORES, "float64"),
     **{f"{name}{bound}": "float64" for name in (*MEANS, *COSTS) for bound in ("", "_low", "_high")},
     "offered_rate_per_s": "float64",
     "paper_cpu_percent": "float64",
@@ -74,6 +78,7 @@ def _values(row: Row, confidence: float) -> dict[str, Any]:
         values |= _with_bounds(name, mean_interval(row.values(column), confidence))
     for name in COSTS:
         values |= _with_bounds(name, geometric_interval(row.values(name), confidence))
+    values |= {name: float(row.blocks[name].mean()) for name in ACCELERATOR_CORES if name in row.blocks}
     values["cores_granted"] = float(row.blocks["cores_granted"].iloc[0])
     values["offered_rate_per_s"] = float(row.by_round("offered_rate_per_s").mean())
     return values

@@ -19,25 +19,31 @@ PROPOSALS = 50
 
 @dataclass(frozen=True)
 class Space:
-    """The candidates whose replicas fit on `cores` cores, each on `threads` of its own. Values ascend."""
+    """The candidates whose replicas fit on `cores` cores, each on `threads` of its own. Values ascend.
+
+    Replicas on an accelerator share these cores and have `device_cores` of its own.
+    """
 
     default: Candidate
     batch_limits: tuple[int, ...]
     threads: tuple[int, ...]
     replicas: tuple[int, ...]
     cores: int
+    device_cores: int | None = None
 
     @classmethod
-    def here(cls, asked: SearchSpace, cores: int, max_batch_size: int, *, on_cpu: bool = True) -> Self:
+    def here(cls, asked: SearchSpace, cores: int, max_batch_size: int, device_cores: int | None = None) -> Self:
         """What of `asked` fits on this machine; the default, one replica on all cores, belongs to it in any case.
 
-        Without `on_cpu` only the batch limit varies, since each replica would need a core of the accelerator.
+        With `device_cores` the model runs on an accelerator, of which each replica needs a core; threads do not vary.
         """
+        on_cpu = device_cores is None
         limits = {*asked.batch_limits, max_batch_size}
         threads = {cores, *(count for count in asked.threads if count <= cores and on_cpu)}
-        replicas = {1, *(count for count in asked.replicas if count <= cores and on_cpu)}
+        places = cores if device_cores is None else device_cores
+        replicas = {1, *(count for count in asked.replicas if count <= places)}
         default = Candidate(batch_limit=max_batch_size, threads=cores, replicas=1)
-        return cls(default, tuple(sorted(limits)), tuple(sorted(threads)), tuple(sorted(replicas)), cores)
+        return cls(default, tuple(sorted(limits)), tuple(sorted(threads)), tuple(sorted(replicas)), cores, device_cores)
 
     def candidates(self) -> list[Candidate]:
         """All of them."""
@@ -74,6 +80,8 @@ class Space:
         )
 
     def _replicas(self, threads: int) -> tuple[int, ...]:
+        if self.device_cores is not None:
+            return self.replicas
         return tuple(count for count in self.replicas if count * threads <= self.cores)
 
 

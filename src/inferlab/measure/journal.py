@@ -73,7 +73,9 @@ class Journal:
             parts = [pd.read_parquet(path) for path in sorted(self._folder.glob(f"rounds/*.{name}"))]
             whole = pd.concat(parts, ignore_index=True)
             for column in whole.columns:
-                if any(isinstance(part[column].dtype, pd.CategoricalDtype) for part in parts):
+                # A round in which a source gave no value beyond the schema lacks that column.
+                having = [part[column] for part in parts if column in part]
+                if any(isinstance(found.dtype, pd.CategoricalDtype) for found in having):
                     whole[column] = whole[column].astype("category")
             with whole_file(out / name) as part:
                 _write_compact(whole, part)

@@ -29,7 +29,7 @@ class Sources:
     def __init__(self, server_pids: Iterable[int], server_cores: Iterable[int] = ()) -> None:
         """What the sources run belongs on the cores that none of these servers is pinned to, if there are any.
 
-        `server_cores` are those of servers that are not there yet.
+        `server_cores` are those of servers that are not there yet, or not all the time.
         """
         here = os.sched_getaffinity(0)
         serving = set(server_cores).union(*(os.sched_getaffinity(pid) for pid in server_pids))

@@ -43,7 +43,7 @@ def measure_study(
     """
     if next_round(settings, journal) is None:
         return
-    with serve_all(planned, advance) as up, Sources(host.pid for host in up) as sources:
+    with serve_all(planned, advance) as up, Sources((), {core for host in up for core in host.cores}) as sources:
         hosts = {row.configuration.id: (row, host) for row, host in zip(planned, up, strict=True)}
         rates = warm_up(hosts, scenarios, settings)
         if journal.note("rates") is None:
@@ -149,11 +149,14 @@ class Runner:
         callers = load.callers if isinstance(load, ClosedLoad) else None
         cores, may_saturate = settings.cores_granted, offer.may_saturate
         row = block_row(result, account, callers, cores, settings.limits, key, may_saturate=may_saturate)
+        if host.accelerator_cores is not None:
+            row["accelerator_cores_granted"] = float(host.accelerator_cores)
         if isinstance(load, OpenLoad) and isinstance(load.arrivals, SteadyArrivals):
             row["offered_rate_per_s"] = load.arrivals.rate_per_s
         return frame, row
 
     def _observed(self, host: Host, offer: Offer, block: Block) -> tuple[BlockResult, Account]:
+        host.wake()
         observer = Observer(host.pid, self._sources)
         result = host.run(block, observer.on_phase, offer.items)
         return result, observer.account(result.client_cpu_s, self._settings.cores_granted)

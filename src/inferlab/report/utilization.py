@@ -47,6 +47,7 @@ def utilization_tables(report: Report, study: str = STUDY) -> Fragment:
                 "that its CPU time includes theirs.",
                 "Memory: peak proportional set size (PSS) of the server's processes, and its share of the machine's "
                 "memory, under the scenario with most callers. Accelerator: busy percent as its vendor counts it.",
+                cores_note(of_model),
                 _energy_note(of_model),
                 _absent_note(absent[absent["model"] == model]),
                 f"{_rates(of_model)} {rounds_note(of_model)} {noise_note(noise, study, str(model))}",
@@ -99,6 +100,20 @@ def _energy_note(frame: "pd.DataFrame") -> str:
         "Energy: joules per answered request, geometric mean over rounds, under the scenario with most callers. That "
         "of the CPU packages is of all that runs on them, the load client and idle cores included."
     )
+
+
+def cores_note(frame: "pd.DataFrame") -> str:
+    """How many of the accelerator's cores that a server was given it used, fewer told row by row."""
+    known = frame.dropna(subset=["accelerator_cores_used", "accelerator_cores_granted"])
+    if known.empty:
+        return ""
+    fewer = known[known["accelerator_cores_used"] < known["accelerator_cores_granted"]]
+    told = [
+        f"{line['configuration']} under {line['scenario']} used {line['accelerator_cores_used']:g} of "
+        f"{line['accelerator_cores_granted']:g}"
+        for line in fewer.to_dict("records")
+    ]
+    return f"Cores of the accelerator, mean over rounds: {'; '.join(told) or 'all that were granted were used'}."
 
 
 def _absent_note(absent: "pd.DataFrame") -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inferlab.child import keep_freed_memory
@@ -24,10 +24,11 @@ BATCH_LIMIT_S = 120.0
 
 @dataclass(frozen=True)
 class Placed:
-    """A session on cores that are its own."""
+    """A session on cores of the CPU; `environment` says which of an accelerator it has."""
 
     session_factory: SessionFactory
     cores: tuple[int, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Hosted:
     """What a server process is to serve; picklable.
 
     `cache_bytes` limits the response cache, 0 is none. `handler` is the variant of the ordinary handler. `replicas` are
-    the sessions behind a batcher, each with its own of `cores`; without any there is one, `session_factory`, on all.
+    the sessions behind a batcher, each with its own of `cores` or of an accelerator; without any there is one,
+    `session_factory`, on all.
     """
 
     session_factory: SessionFactory
@@ -81,7 +83,11 @@ async def _serve_batched(connection: Connection, hosted: Hosted) -> None:
     largest = 1 if hosted.batching == "none" else hosted.max_batch_size
     layout = Layout.of(model.inputs, model.outputs, largest)
     replicas = [
-        Replica(ReplicaSettings(f"replica of {model.name}", one.session_factory, layout, one.cores, BATCH_LIMIT_S))
+        Replica(
+            ReplicaSettings(
+                f"replica of {model.name}", one.session_factory, layout, one.cores, BATCH_LIMIT_S, one.environment
+            )
+        )
         for one in hosted.replicas or (Placed(hosted.session_factory, hosted.cores),)
     ]
     batcher = Batcher(replicas, hosted.batching, largest)

@@ -20,7 +20,8 @@ def run(params: Params, root: Path, model: str, optimization: str) -> None:
     with progress(len(params.run.targets), f"compile {model} {optimization}") as advance:
         for name in params.run.targets:
             target = TARGETS.get(name)()
-            compiling = compile_artifact if target.on_cpu or not target.probe().available else compile_apart
+            loads_engine = target.probe().available or bool(target.compiles_ahead())
+            compiling = compile_apart if loads_engine and not target.on_cpu else compile_artifact
             out_dir = root / "build" / "artifacts" / model / optimization / name
             compiling(params.models[model], record, optimized_dir, name, params.compile.batch_sizes, out_dir)
             advance(1)

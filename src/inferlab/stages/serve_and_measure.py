@@ -88,7 +88,7 @@ def _spaces(plan: PlanRecord, planned: Sequence[PlannedConfiguration], params: P
             plan.search_space,
             cores,
             params.serve.max_batch_size,
-            on_cpu=TARGETS.get(row.configuration.target)().on_cpu,
+            TARGETS.get(row.configuration.target)().replicas_at_most(),
         )
         for row in planned
         if row.configuration.tuned

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from inferlab.records import Accelerator, ArtifactRecord, Frozen, Precision, Provenance
+from inferlab.records import Accelerator, ArtifactRecord, CompiledBinary, Frozen, Precision, Provenance
 from inferlab.registry import Registry
 from inferlab.targets.source import Source
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from inferlab.models.base import Model
     from inferlab.targets.operators import OperatorEvidence
+
+
+RARE_PRECISIONS: frozenset[Precision] = frozenset({"fp8"})
+"""Those that a target does only where it says so: one that never heard of them would compute in another."""
 
 
 class Availability(Frozen):
@@ -58,6 +62,9 @@ class Built:
     versions: dict[str, str]
     settings: dict[str, str] = field(default_factory=dict)
     """What the engine was told or chose that changes numbers or speed, where that is not plain from the precision."""
+    build_time_s: float | None = None
+    """What the compiler took, where that is not the time of the call: it may have been on another day."""
+    binaries: tuple[CompiledBinary, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,17 @@ class Placement:
     cpu_cores: tuple[int, ...]
     environment: dict[str, str] = field(default_factory=dict)
     """What tells the engine which part of the device is its own; read before the engine is imported."""
+
+
+@dataclass(frozen=True)
+class Profiling:
+    """A vendor's profile of a device: what the profiled process has in its environment, and who summarizes it."""
+
+    environment: dict[str, str]
+    summary: tuple[str, ...]
+    """A program with its arguments, which prints text."""
+    hint: str
+    """How to get the program, and how to look further."""
 
 
 def everywhere(environment: dict[str, str]) -> Placement:
@@ -86,10 +104,20 @@ class Target(ABC):
     """Whether several processes can use the device at once, each on its cores."""
     any_shape: ClassVar[bool] = False
     """Whether artifacts also run inputs that are shorter than the model's specification says."""
+    exclusive: ClassVar[bool] = False
+    """Whether a core of the device belongs to one process, from its first load until its end."""
+    rare_precisions: ClassVar[frozenset[Precision]] = frozenset()
+    """Of RARE_PRECISIONS, those that the engine can be asked for."""
+    stand_ins: ClassVar[str] = ""
+    """The name of the stand-ins for the device and its engine (inferlab.stand_ins), where there are any."""
 
     @abstractmethod
     def probe(self) -> Availability:
         """Whether device and engine are here. Cheap: imports neither torch nor the engine."""
+
+    def compiles_ahead(self) -> str:
+        """How another machine takes what `compile` makes where the device is not here; empty where it makes nothing."""
+        return ""
 
     def accelerators(self) -> tuple[Accelerator, ...]:
         """The accelerators of this kind that the machine has."""
@@ -97,7 +125,13 @@ class Target(ABC):
 
     @abstractmethod
     def supports(self, precision: Precision) -> str | None:
-        """None, or why the engine cannot lower to `precision`, as far as it is known without building."""
+        """None, or why the engine cannot lower to `precision`. Asked through `refusal`, which knows the rare ones."""
+
+    def refusal(self, precision: Precision) -> str | None:
+        """None, or why nothing is built in `precision`, as far as it is known without building."""
+        if precision in RARE_PRECISIONS and precision not in self.rare_precisions:
+            return f"no route to {precision} is built into {self.name}"
+        return self.supports(precision)
 
     @abstractmethod
     def compile(
@@ -128,6 +162,20 @@ class Target(ABC):
     def placement(self, cores: tuple[int, ...]) -> Placement:
         """The process of a session on these cores of the device; on a CPU they are the process's own."""
         return Placement(cores)
+
+    def device_cores(self) -> int | None:
+        """Cores of the device that a process has which was given none; None where they are not counted."""
+        return None
+
+    def profiling(self, out_dir: Path) -> Profiling | None:
+        """How a process of this target has the device's own profile written to `out_dir`; None where there is none."""
+        return None
+
+    def replicas_at_most(self) -> int | None:
+        """How many replicas can have a core of the device each; 1 where it is not shared out, None on a CPU."""
+        if self.on_cpu:
+            return None
+        return sum(one.cores for one in self.accelerators()) if self.exclusive else 1
 
     def versions(self) -> dict[str, str]:
         """Versions of the engine's distributions; where one is not installed, what its module calls itself."""

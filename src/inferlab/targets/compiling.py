@@ -95,9 +95,11 @@ def _built(
         outcome="unsupported",
     )
     here = target.probe()
-    if not here.available:
-        return nothing.model_copy(update={"outcome": "unavailable", "reason": here.reason, "hint": here.hint})
-    refusal = target.supports(optimization.precision)
+    ahead = "" if here.available else target.compiles_ahead()
+    absent = nothing.model_copy(update={"outcome": "unavailable", "reason": here.reason, "hint": here.hint})
+    if not here.available and not ahead:
+        return absent
+    refusal = target.refusal(optimization.precision)
     if refusal is None and optimization.outcome == "unsupported":
         refusal = optimization.reason
     if refusal is not None:
@@ -110,10 +112,13 @@ def _built(
     try:
         built = target.compile(model, source, optimization.precision, calibration, batch_sizes, folder)
     except Unsupported as refused:
-        shutil.rmtree(folder)
-        folder.mkdir()
+        _empty(folder)
         return nothing.model_copy(update={"reason": str(refused)})
-    build_time_s = time.perf_counter() - started
+    build_time_s = time.perf_counter() - started if built.build_time_s is None else built.build_time_s
+    if ahead:
+        _empty(folder)  # what cannot run here is no artifact of this machine
+        reason = f"{here.reason}; compiled for another machine in {build_time_s:.0f} s"
+        return absent.model_copy(update={"reason": reason, "hint": ahead})
     return nothing.model_copy(
         update={
             "outcome": "measured",
@@ -122,8 +127,14 @@ def _built(
             "size_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
             "files": digests_of_folder(folder),
             "batch_sizes": built.batch_sizes,
+            "binaries": built.binaries,
             "engagement": engagement_of(built.operators, optimization),
             "versions": built.versions,
             "settings": built.settings,
         }
     )
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()

@@ -1,41 +1,63 @@
-"""AWS Inferentia2 through torch_neuronx.trace: one traced module for each batch size, every compiler flag explicit.
+"""AWS Inferentia2 through torch_neuronx.trace: one traced module for each batch size.
 
-Facts of the interface: AWS Neuron SDK, api-torch-neuronx-trace.rst and neuronx-cc's command line reference.
+Facts of the interface: AWS Neuron SDK, api-torch-neuronx-trace.rst and the configuration guide of the runtime.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from inferlab.errors import Unsupported
+from inferlab.files import file_digest
+from inferlab.models.structure import STRUCTURE_FILE, WEIGHTS_FILE
+from inferlab.processes import cores_of
 from inferlab.records import Accelerator, ArtifactRecord, Precision
-from inferlab.targets.base import TARGETS, Availability, Built, Placement, Target, everywhere, installed_version
-from inferlab.targets.batching import compiled_size, padded
+from inferlab.targets.base import (
+    TARGETS,
+    Availability,
+    Built,
+    Placement,
+    Profiling,
+    Target,
+    everywhere,
+    installed_version,
+)
+from inferlab.targets.compiled_store import STORE, CompileTo, Taken, taken_or_compiled
+from inferlab.targets.neuron_compiler import (
+    CAST_TYPES,
+    PLATFORM,
+    PLATFORM_VARIABLE,
+    Analysis,
+    analyze_to,
+    compile_one,
+    compiler_arguments,
+)
+from inferlab.targets.neuron_devices import CORES_VARIABLE, neuron_devices, visible_cores
+from inferlab.targets.neuron_profile import neuron_profiling
+from inferlab.targets.neuron_session import NeuronSession, load_traced
 from inferlab.targets.operators import OperatorEvidence, compute_operators, has_attention
-from inferlab.targets.source import Source
+from inferlab.targets.source import PROGRAM_FILE, Source
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from inferlab.models.base import Model
 
 NEURON_HINT = (
     "launch an EC2 inf2 instance (inf2.xlarge is the smallest) with AWS's Neuron driver and tools, "
-    "and install the extra: pip install 'inferlab[neuron]' from AWS's package index"
+    "then: make setup ENVIRONMENT=neuron (docs/inferentia.md)"
 )
-NEURON_LS_TIMEOUT_S = 20.0
+PACKAGE_HINT = "make setup ENVIRONMENT=neuron, and activate .venv-neuron (docs/inferentia.md)"
+FIRST_CORE = 0
+ANALYSIS_FILE = "analysis.json"
 
-AUTO_CAST: dict[Precision, list[str]] = {
-    # The default of --auto-cast was matmult up to SDK 2.24 and is none since, so it is never left out.
-    "fp32": ["--auto-cast", "none"],
-    "bf16": ["--auto-cast", "matmult", "--auto-cast-type", "bf16"],
-}
+FP8_RATE = "a NeuronCore-v2 multiplies fp8 at the rate of bf16: fewer bytes, and no more products a second"
 
 NO_INT8 = "no int8 through torch_neuronx.trace: its operators have none, and integer products are computed in fp32"
 REFUSED: dict[Precision, str] = {
@@ -48,36 +70,50 @@ REFUSED: dict[Precision, str] = {
 
 @TARGETS.register("inf2-neuronx")
 class Inf2NeuronX(Target):
-    """The artifact is one traced module for each batch size; loading puts each on the NeuronCore of this process."""
+    """The artifact is one traced module for each batch size, loaded onto the NeuronCores of this process.
+
+    Placed on one core, as the runtime does it by itself; on several each takes a part of every batch.
+    """
 
     name: ClassVar[str] = "inf2-neuronx"
     engine: ClassVar[dict[str, str]] = {"torch_neuronx": "torch-neuronx"}
+    exclusive: ClassVar[bool] = True
+    rare_precisions: ClassVar[frozenset[Precision]] = frozenset({"fp8"})
+    stand_ins: ClassVar[str] = "neuron"
 
     def probe(self) -> Availability:
-        devices, problem = _devices()
+        devices, problem = neuron_devices()
         if problem:
             return Availability(available=False, reason=problem, hint=NEURON_HINT)
-        if not devices:
-            return Availability(available=False, reason="neuron-ls lists no Neuron device", hint=NEURON_HINT)
         if find_spec("torch_neuronx") is None:
             reason = f"{len(devices)} Neuron device(s) are here, but torch_neuronx is not installed"
-            return Availability(available=False, reason=reason, hint="pip install 'inferlab[neuron]' from AWS's index")
+            return Availability(available=False, reason=reason, hint=PACKAGE_HINT)
         return Availability(available=True)
 
+    def compiles_ahead(self) -> str:
+        if find_spec("torch_neuronx") is None:
+            return ""
+        return f"copy build/, dvc.lock and {STORE} to an inf2 instance with the same versions (docs/inferentia.md)"
+
     def accelerators(self) -> tuple[Accelerator, ...]:
-        devices, _ = _devices()
         return tuple(
             Accelerator(
                 kind="neuron",
-                name=f"Neuron device {device['neuron_device']}",
-                cores=int(device["nc_count"]),
-                memory_mib=int(device["memory_size"]) // 2**20,
+                name=f"Neuron device {device.neuron_device}",
+                cores=device.nc_count,
+                memory_mib=device.memory_size // 2**20,
             )
-            for device in devices
+            for device in neuron_devices()[0]
         )
 
     def placement(self, cores: tuple[int, ...]) -> Placement:
-        return everywhere({"NEURON_RT_VISIBLE_CORES": ",".join(map(str, cores))})
+        return everywhere(visible_cores(cores))
+
+    def device_cores(self) -> int:
+        return len(cores_of(os.environ.get(CORES_VARIABLE, str(FIRST_CORE))))
+
+    def profiling(self, out_dir: Path) -> Profiling:
+        return neuron_profiling(out_dir)
 
     def supports(self, precision: Precision) -> str | None:
         return REFUSED.get(precision)
@@ -93,99 +129,85 @@ class Inf2NeuronX(Target):
     ) -> Built:
         import torch
 
-        visible_core()
-        import torch_neuronx
-
         operators = compute_operators(source.program)
+        if not operators:
+            raise Unsupported(f"{model.name} has no convolution or matrix product for neuronx-cc to compile")
+        device = self.probe().available
+        prepare_import(device)
         arguments = compiler_arguments(precision, has_attention(operators))
-        for size in batch_sizes:
-            example = tuple(torch.ones((size, *spec.shape), dtype=getattr(torch, spec.dtype)) for spec in model.inputs)
-            traced = torch_neuronx.trace(source.module, example, compiler_args=arguments)
-            torch.jit.save(traced, str(out_dir / traced_file(size)))
-        low = len(operators) if precision == "bf16" else 0
-        evidence = OperatorEvidence(
-            operators=len(operators),
-            low_precision_operators=low,
-            low_precision_mac_share=float(precision == "bf16"),
-            # Without a partitioner, trace raises where any operator does not run on the device.
-            operators_on_accelerator_share=1.0,
-            note=f"neuronx-cc {' '.join(arguments)}",
-        )
         versions = {**self.versions(), "neuronx-cc": installed_version("neuronx-cc")}
-        return Built(batch_sizes=tuple(batch_sizes), operators=evidence, versions=versions)
+        files = {name: file_digest(source.folder / name) for name in (WEIGHTS_FILE, STRUCTURE_FILE, PROGRAM_FILE)}
+        provenance = self.provenance()
+
+        def example(size: int) -> tuple[torch.Tensor, ...]:
+            return tuple(torch.ones((size, *spec.shape), dtype=getattr(torch, spec.dtype)) for spec in model.inputs)
+
+        def taken(what: str, size: int, flags: Sequence[str], compile_to: CompileTo) -> Taken:
+            inputs = {
+                "model": files,
+                "shapes": {spec.name: [size, *spec.shape] for spec in model.inputs},
+                "dtypes": {spec.name: spec.dtype for spec in model.inputs},
+                "flags": list(flags),
+                "versions": versions,
+            }
+            return taken_or_compiled({"what": what, **inputs}, provenance, out_dir / what, compile_to)
+
+        traces = {}
+        for size in batch_sizes:
+            compile_to = partial(compile_one, source.module, example(size), arguments, device)
+            traces[size] = taken(traced_file(size), size, arguments, compile_to)
+        smallest = min(batch_sizes)
+        # Which operators there are kernels for is no matter of flags, and asking compiles each of them.
+        taken(ANALYSIS_FILE, smallest, [], partial(analyze_to, source.module, example(smallest)))
+        analysis = Analysis.read(out_dir / ANALYSIS_FILE)
+        records = [each.record for each in traces.values()]
+        return Built(
+            batch_sizes=tuple(batch_sizes),
+            operators=evidence(len(operators), precision, arguments, analysis, traces),
+            versions=versions,
+            build_time_s=sum(record.build_time_s for record in records),
+            binaries=tuple(record.binary for record in records if record.binary is not None),
+        )
 
     def load(self, model: Model, artifact_dir: Path, record: ArtifactRecord, cores: tuple[int, ...]) -> NeuronSession:
-        visible_core()
+        prepare_import(device=True)
         import torch
-        import torch_neuronx  # noqa: F401 (registers the operators that a saved trace calls)
 
         torch.set_num_threads(len(cores))
-        load: Callable[[str], Any] = torch.jit.load
-        traced = {size: load(str(artifact_dir / traced_file(size))) for size in record.batch_sizes}
-        return NeuronSession(model, traced)
+        own = self.device_cores()
+        traced = load_traced(lambda size: artifact_dir / traced_file(size), record.batch_sizes, own)
+        return NeuronSession(model, traced, own)
 
 
-class NeuronSession:
-    """Takes and gives CPU tensors; the transfers and the wait for the device are inside the traced module's call."""
+def prepare_import(device: bool) -> None:
+    """Set what Neuron's packages read when they are imported, so that it stands before that.
 
-    thread_safe = False
-
-    def __init__(self, model: Model, traced: dict[int, Callable[..., Any]]) -> None:
-        self._traced = traced
-        self._inputs = [spec.name for spec in model.inputs]
-        self._outputs = [spec.name for spec in model.outputs]
-
-    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        import torch
-
-        batch = len(inputs[self._inputs[0]])
-        size = compiled_size(list(self._traced), batch)
-        arrays = [padded(inputs[name], size) for name in self._inputs]
-        # Arrays over the bytes of a request are read-only, which torch has no notion of.
-        tensors = [torch.from_numpy(array if array.flags.writeable else array.copy()) for array in arrays]
-        with torch.inference_mode():
-            outputs = self._traced[size](*tensors)
-        results = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
-        return {name: result[:batch].numpy() for name, result in zip(self._outputs, results, strict=True)}
-
-    def close(self) -> None:
-        self._traced = {}
-
-
-def compiler_arguments(precision: Precision, attention: bool) -> list[str]:
-    """Flags of neuronx-cc. `--model-type transformer` where the network has attention."""
-    model_type = "transformer" if attention else "generic"
-    return ["--target", "inf2", "--model-type", model_type, "--optlevel", "2", *AUTO_CAST[precision]]
-
-
-def visible_core() -> None:
-    """Claim the first NeuronCore unless the environment names others: a core belongs to one process.
-
-    The runtime reads this once, so it stands before torch_neuronx is imported.
+    A process that nobody gave cores takes the first one and leaves its neighbours theirs. Without a device the compiler
+    has to be told the chip.
     """
-    os.environ.setdefault("NEURON_RT_VISIBLE_CORES", "0")
+    os.environ.setdefault(CORES_VARIABLE, str(FIRST_CORE))
+    if not device:
+        os.environ[PLATFORM_VARIABLE] = PLATFORM
+
+
+def evidence(
+    operators: int, precision: Precision, arguments: Sequence[str], analysis: Analysis, traces: Mapping[int, Taken]
+) -> OperatorEvidence:
+    """What is known of the artifact's operators. Auto-cast applies to all that multiply and accumulate."""
+    low = precision in CAST_TYPES
+    notes = [f"neuronx-cc {' '.join(arguments)}", analysis.note, *([FP8_RATE] if precision == "fp8" else [])]
+    if kept := [str(size) for size, each in traces.items() if each.kept]:
+        notes.append(f"batch {', '.join(kept)} compiled before and taken from {STORE}")
+    return OperatorEvidence(
+        operators=operators,
+        low_precision_operators=operators if low else 0,
+        low_precision_mac_share=float(low),
+        # Without a partitioner, trace raises where any operator does not run on the device.
+        operators_on_accelerator_share=1.0 if analysis.share is None else analysis.share,
+        note="; ".join(notes),
+    )
 
 
 def traced_file(size: int) -> str:
     """The traced module for batches of `size`."""
     return f"batch-{size}.pt"
-
-
-def _devices() -> tuple[list[dict[str, Any]], str]:
-    """What `neuron-ls --json-output` lists, or nothing and why."""
-    program = shutil.which("neuron-ls")
-    if program is None:
-        return [], "no AWS Neuron tools: neuron-ls is not on PATH"
-    try:
-        listed = subprocess.run(
-            [program, "--json-output"], capture_output=True, text=True, timeout=NEURON_LS_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return [], f"neuron-ls did not answer within {NEURON_LS_TIMEOUT_S:.0f} s"
-    if listed.returncode != 0:
-        return [], f"neuron-ls failed: {listed.stderr.strip() or listed.stdout.strip()}"
-    try:
-        devices = json.loads(listed.stdout)
-    except ValueError as error:
-        return [], f"neuron-ls gave no JSON: {error}"
-    return list(devices), ""

@@ -23,10 +23,11 @@ def test_this_runs_set_stands_first(tmp_path: Path) -> None:
     assert [results.machine.machine_id for results in found] == ["b", "a", "c"]
 
 
-def test_provenances_are_never_mixed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("provenance", ["emulated", "fake"])
+def test_provenances_are_never_mixed(tmp_path: Path, provenance: str) -> None:
     write_results(tmp_path, Synthetic(machine_id="a", **SMALL))
-    write_results(tmp_path, Synthetic(machine_id="b", provenance="emulated", **SMALL))
-    with pytest.raises(DataError, match=r"never mixed.*b/environment-a/full: emulated"):
+    write_results(tmp_path, Synthetic(machine_id="b", provenance=provenance, **SMALL))
+    with pytest.raises(DataError, match=rf"never mixed.*b/environment-a/full: {provenance}"):
         load_results(tmp_path)
 
 

@@ -27,6 +27,14 @@ def test_an_accelerator_that_is_not_there_is_blank(rows: list[Row]) -> None:
     assert frame["paper_accelerator_percent"].notna().any()
 
 
+def test_cores_of_an_accelerator_stand_beside_those_granted_where_they_are_counted(rows: list[Row]) -> None:
+    assert utilization_table(rows, 0.95)["accelerator_cores_used"].isna().all()
+    measured = next(row for row in rows if row.measured)
+    counted = measured.blocks.assign(accelerator_cores_used=1.0, accelerator_cores_granted=2.0)
+    line = utilization_table([replace(measured, blocks=counted)], 0.95).iloc[0]
+    assert (line["accelerator_cores_used"], line["accelerator_cores_granted"]) == (1.0, 2.0)
+
+
 def test_energy_per_request_is_a_geometric_mean_and_blank_where_there_is_none(tmp_path: Path, rows: list[Row]) -> None:
     assert utilization_table(rows, 0.95)["energy_j_per_request"].isna().all()
     write_results(tmp_path, Synthetic(studies=("serving",), rounds=3, requests=10, samples=20, watts=25.0))

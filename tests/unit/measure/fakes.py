@@ -60,8 +60,13 @@ class ScriptedHost:
         self.blocks: list[Block] = []
         self.items: list[int] = []
         self.pid = os.getpid()
+        self.cores = tuple(os.sched_getaffinity(0))
         self.open = False
         self.replicas = 1
+        self.accelerator_cores: int | None = None
+
+    def wake(self) -> None:
+        assert self.open
 
     def run(self, block: Block, on_phase: Callable[[Phase], None], items: int = 1) -> BlockResult:
         assert self.open

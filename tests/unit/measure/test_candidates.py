@@ -30,10 +30,15 @@ def test_replicas_have_cores_of_their_own_and_the_default_always_fits() -> None:
     assert space.default in found
 
 
-@pytest.mark.parametrize(("cores", "on_cpu"), [(1, True), (8, False)])
-def test_on_one_core_or_an_accelerator_only_the_batch_limit_varies(cores: int, on_cpu: bool) -> None:
-    found = Space.here(ASKED, cores, 8, on_cpu=on_cpu).candidates()
+@pytest.mark.parametrize(("cores", "device_cores"), [(1, None), (8, 1)])
+def test_on_one_core_of_either_kind_only_the_batch_limit_varies(cores: int, device_cores: int | None) -> None:
+    found = Space.here(ASKED, cores, 8, device_cores).candidates()
     assert [(one.batch_limit, one.threads, one.replicas) for one in found] == [(n, cores, 1) for n in (1, 2, 4, 8)]
+
+
+def test_replicas_on_an_accelerator_are_as_many_as_it_has_cores_and_share_the_cpu() -> None:
+    found = Space.here(ASKED, cores=3, max_batch_size=4, device_cores=2).candidates()
+    assert {(one.threads, one.replicas) for one in found} == {(3, 1), (3, 2)}
 
 
 def test_the_default_is_tried_first_and_all_where_there_are_no_more_than_trials() -> None:

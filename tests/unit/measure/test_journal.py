@@ -29,6 +29,15 @@ def test_a_killed_run_goes_on_from_its_finished_rounds(tmp_path: Path) -> None:
     assert isinstance(requests["configuration"].dtype, pd.CategoricalDtype)
 
 
+def test_a_column_that_only_some_rounds_have_is_blank_in_the_others(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "serving-m", "digest")
+    requests, blocks = rows(0)
+    journal.write_round(0, requests, blocks)
+    journal.write_round(1, requests, blocks.assign(fan_rpm=900.0))
+    journal.deliver(tmp_path / "out")
+    assert pd.read_parquet(tmp_path / "out" / BLOCKS)["fan_rpm"].isna().tolist() == [True, False]
+
+
 def test_blocks_are_those_of_rounds_that_are_whole(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "serving-m", "digest")
     for number in (1, 0):

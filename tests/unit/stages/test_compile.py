@@ -20,7 +20,7 @@ def write_cell(root: Path, targets: tuple[str, ...]) -> Params:
 
 
 def test_a_cell_holds_every_target_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inferlab.targets.inf2_neuronx.shutil.which", lambda name: None)
+    monkeypatch.setattr("inferlab.targets.neuron_devices.shutil.which", lambda name: None)
     stage.run(write_cell(tmp_path, ("cpu-eager", "inf2-neuronx")), tmp_path, model="tiny", optimization="original")
     cell = tmp_path / "build/artifacts/tiny/original"
     eager = ArtifactRecord.read(cell / "cpu-eager" / "artifact.json")

@@ -10,7 +10,7 @@ from inferlab.targets.compiling import compile_artifact
 
 
 def test_a_cell_holds_every_target_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inferlab.targets.inf2_neuronx.shutil.which", lambda name: None)
+    monkeypatch.setattr("inferlab.targets.neuron_devices.shutil.which", lambda name: None)
     model = TinyModel()
     write_optimized(model, tmp_path / "optimized")
     write_prepared(model, tmp_path / "build/prepared/tiny", 5)

@@ -1,6 +1,6 @@
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,13 @@ import torch
 
 from inferlab.models.base import Model
 from inferlab.records import ArtifactRecord, Precision
+from inferlab.stand_ins.install import fake_neuron
 from inferlab.stand_ins.install_nvidia import fake_nvidia
 from inferlab.targets.compiling import compile_artifact
 from targets.fake_cuda import FakeCuda, cuda
 from targets.tiny import TinyModel, optimized, write_optimized
 
 __all__ = ["FakeCuda", "cuda"]  # a fixture that has a file of its own
-
-HERE = Path(__file__).parent
-Compile = Callable[..., tuple[Path, ArtifactRecord]]
 
 
 @pytest.fixture(autouse=True)
@@ -51,17 +49,19 @@ def compile_tiny(tiny: Model, optimized_dir: Path, tmp_path: Path) -> Compile:
 
 
 @pytest.fixture
-def neuron_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A fake neuron-ls on PATH and a fake torch_neuronx on Python's path."""
-    program = tmp_path / "bin" / "neuron-ls"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "fake_neuron" / "neuron_ls.py"} "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent))
-    monkeypatch.setenv("NEURON_RT_VISIBLE_CORES", "placeholder")
-    monkeypatch.delenv("NEURON_RT_VISIBLE_CORES")
-    monkeypatch.syspath_prepend(HERE / "fake_neuron")
-    with _forgotten("torch_neuronx"):
+def neuron_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """One Inferentia2 device that is none, in a folder of its own as the repository's; gives its state's folder."""
+    monkeypatch.chdir(tmp_path)
+    with fake_neuron(tmp_path / "neuron"):
+        yield tmp_path / "neuron"
+
+
+@pytest.fixture
+def neuron_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The engine that is none, and no device."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with fake_neuron(tmp_path / "neuron", devices=0):
         yield
 
 

@@ -21,6 +21,12 @@ def test_every_cpu_target_refuses_fp16_before_building() -> None:
     assert all("fp16" in (target().supports("fp16") or "") for target in targets if target.on_cpu)
 
 
+def test_a_rare_precision_is_refused_by_every_target_that_does_not_name_it() -> None:
+    refusals = {name: TARGETS.get(name)().refusal("fp8") for name in TARGETS}
+    assert [name for name, refusal in refusals.items() if refusal is None] == ["inf2-neuronx"]
+    assert refusals["cpu-eager"] == "no route to fp8 is built into cpu-eager"
+
+
 def test_an_unknown_target_gets_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'cpu-openvino'"):
         TARGETS.get("cpu-openvin")

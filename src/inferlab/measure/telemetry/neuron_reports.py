@@ -13,7 +13,9 @@ from inferlab.measure.telemetry.base import Absent, Reading
 
 MIB = 2**20
 UTILIZATION, MEMORY, LATENCY = "accelerator_utilization_percent", "accelerator_memory_mib", "accelerator_latency_p50_s"
-COLUMNS = (UTILIZATION, MEMORY, LATENCY)
+CORES = "accelerator_cores_used"
+"""Of the cores that the server was given; the study notes these beside it."""
+COLUMNS = (UTILIZATION, MEMORY, LATENCY, CORES)
 
 NOT_USED = Absent(
     "neuron-monitor lists no process of this server",
@@ -149,8 +151,8 @@ def quantities(reports: Sequence[Report], pids: Collection[int]) -> Reading:
 
     Utilization: mean over the reports, by their periods, and over the cores that any of them lists, of percent busy.
     Memory: the largest sum over the processes, in MiB. Device latency: the reports' medians in seconds, each counted as
-    often as it has executions; medians of parts do not give that of the whole. Where the reports do not tell a
-    quantity, the reason is an error that they tell of, if they do.
+    often as it has executions; medians of parts do not give that of the whole. Cores: all that any report lists. Where
+    the reports do not tell a quantity, the reason is an error that they tell of, if they do.
     """
     own = [report.of(pids) for report in reports]
     errors = list(dict.fromkeys(error for report in reports for error in report.errors(pids)))
@@ -161,6 +163,7 @@ def quantities(reports: Sequence[Report], pids: Collection[int]) -> Reading:
         UTILIZATION: _utilization_percent(own),
         MEMORY: _memory_mib(own),
         LATENCY: _latency_s([runtime for runtimes in own for runtime in runtimes]),
+        CORES: _cores([runtime for runtimes in own for runtime in runtimes]),
     }
     return {name: absent if value is None else value for name, value in found.items()}
 
@@ -186,6 +189,12 @@ def _utilization_percent(reports: Sequence[Sequence[Runtime]]) -> float | None:
     if not observed_s:
         return None
     return busy_s / (observed_s * len(cores)) if cores else 0.0
+
+
+def _cores(runtimes: Sequence[Runtime]) -> float | None:
+    counters = _sound(runtimes, lambda groups: groups.neuroncore_counters)
+    cores = {core for each in counters for core in each.neuroncores_in_use or {}}
+    return float(len(cores)) if counters else None
 
 
 def _memory_mib(reports: Sequence[Sequence[Runtime]]) -> float | None:

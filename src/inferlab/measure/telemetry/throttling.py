@@ -56,6 +56,11 @@ def _files(root: Path) -> Iterator[Path]:
     See sysfs-devices-system-cpu (thermal_throttle) and cgroups(7), both of its versions.
     """
     yield from sorted(root.glob("sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count"))
+    yield from (folder / "cpu.stat" for folder in control_groups(root) if (folder / "cpu.stat").is_file())
+
+
+def control_groups(root: Path) -> Iterator[Path]:
+    """The folders of the control groups that bear on this process's CPU time: its own, then those around it."""
     memberships = root / "proc/self/cgroup"
     if not memberships.is_file():
         return
@@ -65,6 +70,4 @@ def _files(root: Path) -> Iterator[Path]:
             continue
         mount = root / "sys/fs/cgroup" / controllers
         own = mount / group.strip("/")
-        for folder in (own, *own.parents):
-            if folder.is_relative_to(mount) and (folder / "cpu.stat").is_file():
-                yield folder / "cpu.stat"
+        yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(mount))

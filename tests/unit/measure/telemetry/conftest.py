@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
+from inferlab.stand_ins.install import NEURON
 from inferlab.stand_ins.install_nvidia import fake_nvidia
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def neuron_monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.Mo
     """A program neuron-monitor on PATH; FAKE_NEURON says what it does wrong, FAKE_NEURON_PID whom it reports."""
     program = tmp_path / "bin" / "neuron-monitor"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "fake_neuron" / "neuron_monitor.py"} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {NEURON / "neuron_monitor.py"} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent))
     monkeypatch.setattr("inferlab.measure.telemetry.neuron.PERIOD_MS", 20)

@@ -44,6 +44,7 @@ def test_the_servers_core_and_memory_are_told_from_anothers(neuron_monitor: pyte
         "accelerator_utilization_percent": pytest.approx(60),
         "accelerator_memory_mib": 32,
         "accelerator_latency_p50_s": pytest.approx(0.001),
+        "accelerator_cores_used": 1,
     }
 
 

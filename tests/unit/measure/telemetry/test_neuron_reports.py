@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferlab.measure.telemetry.base import Absent
-from inferlab.measure.telemetry.neuron_reports import COLUMNS, LATENCY, MEMORY, NOT_TOLD, UTILIZATION, quantities
+from inferlab.measure.telemetry.neuron_reports import COLUMNS, CORES, LATENCY, MEMORY, NOT_TOLD, UTILIZATION, quantities
 from inferlab.measure.telemetry.neuron_reports import parse_report as parse
 
 PID = 4711
@@ -54,7 +54,9 @@ def test_quantities_lie_within_what_was_reported(documents: list[dict[str, Any]]
     reading = quantities([parse(line(document)) for document in documents], {PID})
     assert set(reading) == set(COLUMNS)
     found = [runtime for document in documents for runtime in document["neuron_runtime_data"]]
-    utilization, memory, latency = (reading[name] for name in COLUMNS)
+    utilization, memory, latency, cores = (reading[name] for name in COLUMNS)
+    if not isinstance(cores, Absent):
+        assert cores in (0, 1, 2, 3)
     if not isinstance(utilization, Absent):
         assert -1e-9 <= utilization <= 100 * max(len(document["neuron_runtime_data"]) for document in documents) + 1e-9
     if not isinstance(memory, Absent):
@@ -112,7 +114,7 @@ def test_reports_count_by_their_periods_and_executions() -> None:
 
 def test_an_idle_process_has_no_latency_and_uses_nothing() -> None:
     reading = quantities([parse(line(of_process(1.0, {}, 5 * 2**20, 0, None)))], {PID})
-    assert reading == {UTILIZATION: 0, MEMORY: 5, LATENCY: NOT_TOLD}
+    assert reading == {UTILIZATION: 0, MEMORY: 5, LATENCY: NOT_TOLD, CORES: 0}
 
 
 @pytest.mark.parametrize("value", ["-1", "NaN", '"much"', "Infinity"])
