@@ -13,6 +13,7 @@ from inferlab.errors import Unsupported
 from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets.base import TARGETS, Availability, Built, Target, installed_version
 from inferlab.targets.batching import compiled_size, padded
+from inferlab.targets.instructions import flags_here, has_vnni
 from inferlab.targets.openvino_graph import operator_evidence
 from inferlab.targets.operators import compute_operators, has_attention
 from inferlab.targets.source import Source
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from inferlab.models.base import Model
 
 IR_FILE = "model.xml"
-CPU_INFO = Path("/proc/cpuinfo")
 
 REFUSED: dict[Precision, str] = {
     "int8-dynamic": "int8-dynamic on OpenVINO (compressed weights, activations quantized at run time) is not built in",
@@ -163,7 +163,7 @@ def quantized(network: Any, model: Model, calibration: dict[str, np.ndarray], tr
     samples = len(calibration[names[0]])
     items = [{name: calibration[name][index : index + 1] for name in names} for index in range(samples)]
     # By default NNCF leaves the first layer's weights 7 bits, since 8-bit products overflow on CPUs without VNNI.
-    overflow_fix = nncf.OverflowFix.DISABLE if has_vnni(CPU_INFO.read_text(encoding="utf-8")) else None
+    overflow_fix = nncf.OverflowFix.DISABLE if has_vnni(flags_here()) else None
     return nncf.quantize(
         network,
         nncf.Dataset(items),
@@ -172,12 +172,6 @@ def quantized(network: Any, model: Model, calibration: dict[str, np.ndarray], tr
         fast_bias_correction=transformer,
         advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow_fix),
     )
-
-
-def has_vnni(cpuinfo: str) -> bool:
-    """Whether the CPU adds products of 8-bit numbers in 32 bits (AVX-512 VNNI, AVX-VNNI or AMX)."""
-    flags = {flag for line in cpuinfo.splitlines() if line.startswith("flags") for flag in line.split()}
-    return bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
 def network_of_size(openvino: Any, path: Path, model: Model, size: int) -> Any:

@@ -12,7 +12,7 @@ from inferlab.child import Child
 from inferlab.errors import Unsupported
 from inferlab.models.base import MODELS, Model
 from inferlab.optimize.export import export_program
-from inferlab.targets.cpu_openvino import CpuOpenVino, has_vnni, import_openvino
+from inferlab.targets.cpu_openvino import CpuOpenVino, import_openvino
 from inferlab.targets.loading import SessionFactory
 from inferlab.targets.source import PROGRAM_FILE, Source
 from targets.conftest import Compile
@@ -118,14 +118,6 @@ def test_threads_stay_on_the_cores_of_the_process(compile_tiny: Compile) -> None
         child.stop(grace_s=5)
     assert len(masks) > 1
     assert all(mask == {core} for mask in masks)
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected_answer"),
-    [("sse2 avx2 avx512f avx512bw", False), ("avx2 avx_vnni", True), ("avx512f avx512_vnni", True), ("amx_int8", True)],
-)
-def test_vnni_is_read_from_the_flags(flags: str, expected_answer: bool) -> None:
-    assert has_vnni(f"model name\t: a CPU with avx_vnni in its name\nflags\t\t: fpu {flags}\n\n") == expected_answer
 
 
 def test_telemetry_cannot_be_imported() -> None:
