@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferlab.records import Accelerator, ArtifactRecord, Precision
+from inferlab.targets.aot_packages import example_inputs, package_file
 from inferlab.targets.base import TARGETS, Availability, Built, Placement, Target, everywhere, installed_version
 from inferlab.targets.batching import compiled_size, padded
 from inferlab.targets.operators import OperatorEvidence, compute_operators
@@ -78,9 +79,8 @@ class CudaInductor(Target):
         module = source.module.to(self.device, dtype)
         operators: list[str] = []
         for size in batch_sizes:
-            example = tuple(self._example(spec.shape, spec.dtype, size, dtype) for spec in model.inputs)
             with torch.inference_mode():
-                program = torch.export.export(module, example)
+                program = torch.export.export(module, example_inputs(model, size, dtype, self.device))
             aoti_compile_and_package(program, package_path=str(out_dir / package_file(size)))
             operators = compute_operators(program)
         low = len(operators) if precision == "bf16" else 0
@@ -100,12 +100,6 @@ class CudaInductor(Target):
         packages = {size: aoti_load_package(str(artifact_dir / package_file(size))) for size in record.batch_sizes}
         dtype = torch.bfloat16 if record.precision == "bf16" else torch.float32
         return PackageSession(model, packages, self.device, dtype)
-
-    def _example(self, shape: tuple[int, ...], dtype_name: str, size: int, dtype: torch.dtype) -> torch.Tensor:
-        import torch
-
-        own: torch.dtype = getattr(torch, dtype_name)
-        return torch.ones((size, *shape), dtype=dtype if own.is_floating_point else own, device=self.device)
 
 
 class PackageSession:
@@ -148,11 +142,6 @@ class PackageSession:
         # Arrays over the bytes of a request are read-only, which torch has no notion of.
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         return tensor.to(self._device, self._dtype if tensor.is_floating_point() else tensor.dtype)
-
-
-def package_file(size: int) -> str:
-    """The package for batches of `size`."""
-    return f"batch-{size}.pt2"
 
 
 def count_devices() -> tuple[int, str]:

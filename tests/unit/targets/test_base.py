@@ -11,7 +11,7 @@ from inferlab.targets.inf2_neuronx import Inf2NeuronX
 
 
 def test_every_target_is_registered_under_its_own_name() -> None:
-    assert {"cpu-eager", "cpu-onnxruntime", "cpu-openvino", "cuda-inductor", "inf2-neuronx"} <= set(TARGETS.names())
+    assert {"cpu-inductor", "cpu-onnxruntime", "cpu-openvino", "cuda-inductor", "inf2-neuronx"} <= set(TARGETS.names())
     assert all(TARGETS.get(name).name == name for name in TARGETS.names())
 
 
