@@ -15,8 +15,10 @@ Compile = Callable[..., tuple[Path, ArtifactRecord]]
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _defaults_of_torch() -> None:
+    """One thread, and fp32 products that no session before has handed to oneDNN."""
     torch.set_num_threads(1)
+    torch.backends.mkldnn.matmul.fp32_precision = "none"
 
 
 @pytest.fixture
