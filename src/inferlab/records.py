@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 
 Outcome = Literal["measured", "unavailable", "unsupported", "rejected", "invalid", "projected", "published"]
 Provenance = Literal["hardware", "emulated", "fake"]
-Precision = Literal["fp32", "bf16", "int8-static", "int8-dynamic", "weight-only"]
+Precision = Literal["fp32", "bf16", "fp16", "int8-static", "int8-dynamic", "weight-only"]
 ServingPath = Literal["direct", "fastapi", "fastapi-plain"]
 Batching = Literal["none", "dynamic"]
 PlainHandler = Literal["", "no-validation", "no-encoder", "no-thread-pool", "binary", "response-model", "middleware"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets.base import TARGETS, Availability, Built, Target
+from inferlab.targets.instructions import NO_FP16
 from inferlab.targets.operators import OperatorEvidence, compute_operators
 from inferlab.targets.source import Source
 
@@ -23,6 +24,7 @@ PICTURE_DIMENSIONS = 4
 """Batch, channels, height and width: what can lie in memory channel by channel or pixel by pixel."""
 
 REFUSED: dict[Precision, str] = {
+    "fp16": NO_FP16,
     "int8-static": (
         "PyTorch eager has no int8-static route: torch.ao.quantization is deprecated, "
         "and the operators of its successor PT2E run in int8 only after Inductor has compiled them"

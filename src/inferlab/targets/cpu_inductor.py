@@ -18,7 +18,7 @@ from inferlab.targets.base import TARGETS, Availability, Built, Target, installe
 from inferlab.targets.batching import compiled_size, padded
 from inferlab.targets.inductor_graph import operator_evidence
 from inferlab.targets.inductor_int8 import quantized
-from inferlab.targets.instructions import flags_here, has_bf16
+from inferlab.targets.instructions import NO_FP16, flags_here, has_bf16
 from inferlab.targets.operators import OperatorEvidence
 from inferlab.targets.source import Source
 
@@ -38,6 +38,7 @@ OPTIONS: dict[str, Any] = {
     "compile_threads": 1,
 }
 REFUSED: dict[Precision, str] = {
+    "fp16": NO_FP16,
     "weight-only": "Inductor's weight-only kernels for CPUs are made for large language models and are not built in",
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inferlab.errors import Unsupported
 from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets.base import TARGETS, Availability, Built, Target, installed_version
+from inferlab.targets.instructions import NO_FP16
 from inferlab.targets.onnx_model import (
     export_model,
     optimized_before_quantization,
@@ -32,6 +33,7 @@ ERRORS_ONLY = 3
 """Of ONNX Runtime's levels of severity."""
 
 REFUSED: dict[Precision, str] = {
+    "fp16": NO_FP16,
     "bf16": "ONNX Runtime has no bf16 convolutions or matrix products for x86 CPUs; its bf16 kernels are for Arm",
     "weight-only": "ONNX Runtime's weight-only kernels are made for large language models and are not built in",
 }

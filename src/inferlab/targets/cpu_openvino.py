@@ -11,6 +11,7 @@ from inferlab.errors import Unsupported
 from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets.base import TARGETS, Availability, Built, Target, installed_version
 from inferlab.targets.batching import compiled_size, padded
+from inferlab.targets.instructions import NO_FP16
 from inferlab.targets.openvino_graph import operator_evidence
 from inferlab.targets.openvino_int8 import quantized, rounds_activations, with_8_bit_weights
 from inferlab.targets.openvino_network import compile_network, converted, import_openvino, network_of_size
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 IR_FILE = "model.xml"
 
 REFUSED: dict[Precision, str] = {
+    "fp16": NO_FP16,
     "weight-only": "OpenVINO's weight compression is made for large language models and is not built in",
 }
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 GPU_HINT = "run on a machine with an NVIDIA GPU and its driver, such as an EC2 g6 instance, with torch's CUDA build"
 
 REFUSED: dict[Precision, str] = {
+    "fp16": "fp16 on CUDA is not built into this target",
     "int8-static": "PyTorch has no quantizer for static int8 on CUDA: PT2E's Inductor quantizer is for x86 CPUs",
     "int8-dynamic": "int8-dynamic on CUDA goes through torchao, which is not built into this target",
     "weight-only": "weight-only int8 on CUDA goes through torchao, which is not built into this target",

@@ -39,6 +39,7 @@ AUTO_CAST: dict[Precision, list[str]] = {
 
 NO_INT8 = "no int8 through torch_neuronx.trace: its operators have none, and integer products are computed in fp32"
 REFUSED: dict[Precision, str] = {
+    "fp16": "fp16 (--auto-cast-type fp16) is not built into this target",
     "int8-static": NO_INT8,
     "int8-dynamic": NO_INT8,
     "weight-only": "Inferentia2 stores weights as int8 for generative models only, not through torch_neuronx.trace",

@@ -15,6 +15,12 @@ def test_every_target_is_registered_under_its_own_name() -> None:
     assert all(TARGETS.get(name).name == name for name in TARGETS.names())
 
 
+def test_every_cpu_target_refuses_fp16_before_building() -> None:
+    """A product of it may hold a process for minutes."""
+    targets = [TARGETS.get(name) for name in TARGETS]
+    assert all("fp16" in (target().supports("fp16") or "") for target in targets if target.on_cpu)
+
+
 def test_an_unknown_target_gets_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'cpu-openvino'"):
         TARGETS.get("cpu-openvin")
