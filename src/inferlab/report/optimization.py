@@ -102,7 +102,7 @@ def _columns(report: Report, scenarios: list[str]) -> list[Column]:
         Column("size", "size MiB", "artifact"),
         Column("macs", "MACs kept", "artifact"),
         Column("zeroes", "weights zero", "artifact"),
-        Column("low", "MACs in int8", "artifact"),
+        Column("low", "MACs in low precision", "artifact"),
     ]
 
 

@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from synthetic_results import NO_ACCELERATOR, NO_ENERGY, STUDY_SCENARIOS, Synthetic, write_results
 
@@ -15,6 +17,7 @@ from inferlab.report import (
     caching,
     cold_start,
     comparisons,
+    engines,
     latency,
     optimization,
     scalability,
@@ -97,6 +100,21 @@ def test_optimizations_show_accuracy_engagement_and_both_speed_ups(report: Repor
     for word in ("× cpu-eager", "× best fp32", "accuracy", "MACs kept", "sparse on cpu-openvino: not engaged"):
         assert word in html
     assert "Machine machine-b" in html
+
+
+class OfEngines(Report):
+    """As if the study of optimizations were that of engines."""
+
+    def of_set(self, name: str, found: dict[str, Any]) -> pd.DataFrame:
+        frame = super().of_set(name, found)
+        return frame.assign(study=frame["study"].replace("optimization", "engines")) if "study" in frame else frame
+
+
+def test_engines_show_speed_ups_and_engagement_and_how_to_select_the_study(report: Report) -> None:
+    assert escape(engines.NOT_SELECTED) in engines.engine_tables(report).html
+    html = engines.engine_tables(OfEngines(report.results, report.profile, report.label, report.confidence)).html
+    for word in ("× cpu-eager", "× best fp32", "MACs in low precision", "quantized on cpu-eager"):
+        assert word in html
 
 
 def test_the_front_page_leaves_caches_out(report: Report) -> None:
