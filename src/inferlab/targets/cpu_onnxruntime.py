@@ -65,9 +65,10 @@ class CpuOnnxRuntime(Target):
         batch_sizes: Sequence[int],
         out_dir: Path,
     ) -> Built:
-        path = out_dir / MODEL_FILE
         if precision == "int8-static" and calibration is None:
             raise Unsupported("int8-static needs calibration data; the recipe has no calibrate step")
+        path = out_dir / MODEL_FILE
+        transformer = has_attention(compute_operators(source.program))
         if precision == "fp32":
             export_model(source.program, model, path)
         else:
@@ -76,7 +77,7 @@ class CpuOnnxRuntime(Target):
                 export_model(source.program, model, exported)
                 optimized_before_quantization(exported, ready)
                 if calibration is not None:
-                    quantize_static(ready, path, calibration, has_attention(compute_operators(source.program)))
+                    quantize_static(ready, path, calibration, transformer)
                 else:
                     quantize_dynamic(ready, path)
         evidence = profiled(path, model.preprocess(model.example_samples(min(batch_sizes), seed=0)))
