@@ -98,7 +98,9 @@ def lines_of(
 
 def show(name: str, lines: Sequence[dict[str, Any]], refused: Sequence[str], peaks: dict[str, float]) -> None:
     """Print a model's table."""
-    print(f"\n{name}: one thread; ratio to cpu-eager fp32, median of rounds (minimum to maximum); share of the GEMM peak")
+    print(
+        f"\n{name}: one thread; ratio to cpu-eager fp32, median of rounds (minimum to maximum); share of the GEMM peak"
+    )
     for line in lines:
         cells = []
         for batch in CALLS:
@@ -112,7 +114,9 @@ def show(name: str, lines: Sequence[dict[str, Any]], refused: Sequence[str], pea
         print(f"{line['target']:16s} {line['precision']:13s} {'   '.join(cells)}   low-precision MACs {low_macs}")
     for text in refused:
         print(text)
-    print("GEMM peak, 2048 x 2048 x 2048, GOP/s: " + ", ".join(f"{kind} {rate / 1e9:.0f}" for kind, rate in peaks.items()))
+    print(
+        "GEMM peak, 2048 x 2048 x 2048, GOP/s: " + ", ".join(f"{kind} {rate / 1e9:.0f}" for kind, rate in peaks.items())
+    )
 
 
 def main() -> None:

@@ -70,7 +70,10 @@ def main() -> None:
                     times_s[name].append(time.perf_counter() - started)
         engine, whole = (statistics.median(times_s[name]) for name in ("engine", "session"))
         added_us = 1e6 * (whole - engine)
-        print(f"{target:16s} engine {1000 * engine:.3f} ms, Session.run adds {added_us:.1f} us ({added_us / 20:.2f} % of 2 ms)")
+        print(
+            f"{target:16s} engine {1000 * engine:.3f} ms, Session.run adds {added_us:.1f} us, "
+            f"{added_us / 20:.2f} % of 2 ms"
+        )
         session.close()
 
 

@@ -53,4 +53,6 @@ def _batches(model: Model, calibration: dict[str, np.ndarray]) -> Iterator[tuple
 
     samples = len(next(iter(calibration.values()), ()))
     for start in range(0, samples, CALIBRATION_BATCH):
-        yield tuple(torch.from_numpy(calibration[spec.name][start : start + CALIBRATION_BATCH]) for spec in model.inputs)
+        yield tuple(
+            torch.from_numpy(calibration[spec.name][start : start + CALIBRATION_BATCH]) for spec in model.inputs
+        )

@@ -7,8 +7,8 @@ from pathlib import Path
 CPU_INFO = Path("/proc/cpuinfo")
 
 NO_FP16 = (
-    "fp16 is not built in for CPUs: without AVX512-FP16 one matrix product of 2048 x 2048 ran below 0.5 GFLOP/s in PyTorch "
-    "and held the process for minutes; bf16 is the 16-bit format that CPUs multiply fast"
+    "fp16 is not built in for CPUs: without AVX512-FP16 one matrix product of 2048 x 2048 ran below 0.5 GFLOP/s in "
+    "PyTorch and held the process for minutes; bf16 is the 16-bit format that CPUs multiply fast"
 )
 """Why every CPU target refuses fp16, before anything is built or run."""
 

@@ -40,8 +40,10 @@ def test_a_precision_that_no_operator_took_up_is_noted() -> None:
 
 
 def test_a_precision_that_few_macs_took_up_is_noted() -> None:
-    few, unknown = (OperatorEvidence(operators=4, low_precision_operators=1, low_precision_mac_share=x) for x in (0.04, None))
-    assert engagement_of(few, optimized("int8-dynamic")).note == "int8-dynamic was asked for, but 96% of the MACs run in fp32"
+    few = OperatorEvidence(operators=4, low_precision_operators=1, low_precision_mac_share=0.04)
+    unknown = OperatorEvidence(operators=4, low_precision_operators=1, low_precision_mac_share=None)
+    note = engagement_of(few, optimized("int8-dynamic")).note
+    assert note == "int8-dynamic was asked for, but 96% of the MACs run in fp32"
     assert engagement_of(unknown, optimized("int8-dynamic")).note == ""
 
 
