@@ -91,11 +91,12 @@ class CpuInductor(Target):
         # Inductor names its files after the code, so that variants of a model that are built side by side would write
         # their weights into the same ones.
         with tempfile.TemporaryDirectory() as folder, fresh_cache(dir=folder):
+            # Of the last: in a batch of one item Inductor writes products with a vector as sums of its own.
             found = [
                 compile_package(module, example_inputs(model, size, dtype, "cpu"), out_dir / package_file(size))
                 for size in batch_sizes
             ]
-        return Built(batch_sizes=tuple(batch_sizes), operators=found[0], versions=versions)
+        return Built(batch_sizes=tuple(batch_sizes), operators=found[-1], versions=versions)
 
     def load(self, model: Model, artifact_dir: Path, record: ArtifactRecord, cores: tuple[int, ...]) -> InductorSession:
         import torch
@@ -150,7 +151,7 @@ class InductorSession:
 
 
 def compile_package(module: nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> OperatorEvidence:
-    """Write the package of `module` for inputs like `example`; returns what Inductor's last graph consists of."""
+    """Write the package of `module` for inputs like `example`; returns what Inductor's graph consists of."""
     import torch
     from torch._inductor import aoti_compile_and_package, config
 
@@ -159,6 +160,6 @@ def compile_package(module: nn.Module, example: tuple[torch.Tensor, ...], path: 
         # Inductor imports, and torch.export copies with, what torch itself deprecates.
         warnings.simplefilter("ignore")
         program = torch.export.export(module, example)
-        with config.patch(post_grad_custom_post_pass=lambda graph: found.append(operator_evidence(graph))):
+        with config.patch(post_grad_custom_pre_pass=lambda graph: found.append(operator_evidence(graph))):
             aoti_compile_and_package(program, package_path=str(path), inductor_configs=dict(OPTIONS))
     return found[-1]

@@ -1,4 +1,4 @@
-"""What Inductor really generates code for on a CPU: the compute operators of its last graph, their types and MACs."""
+"""What Inductor really generates code for on a CPU: the compute operators of its graph, their types and MACs."""
 
 from __future__ import annotations
 
@@ -8,48 +8,40 @@ from typing import Any
 from inferlab.targets.operators import OperatorEvidence
 
 CONVOLUTIONS = {
-    "aten.convolution.default": (0, 1),
-    "mkldnn._convolution_pointwise.default": (0, 1),
-    "mkldnn._convolution_pointwise.binary": (0, 2),
-    "mkldnn._convolution_pointwise_.binary": (1, 2),
-    "onednn.qconv_pointwise.default": (0, 3),
-    "onednn.qconv_pointwise.tensor": (0, 3),
-    "onednn.qconv2d_pointwise.binary": (0, 3),
-    "onednn.qconv2d_pointwise.binary_tensor": (0, 3),
+    "aten.convolution": (0, 1),
+    "mkldnn._convolution_pointwise": (0, 1),
+    "onednn.qconv_pointwise": (0, 3),
+    "onednn.qconv2d_pointwise": (0, 3),
 }
 """Convolutions, each with the positions of its input and its weights among the arguments."""
 PRODUCTS = {
-    "aten.mm.default": 0,
-    "aten._int_mm.default": 0,
-    "aten.addmm.default": 1,
-    "aten.bmm.default": 0,
-    "aten.baddbmm.default": 1,
-    "mkldnn._linear_pointwise.default": 0,
-    "mkldnn._linear_pointwise.binary": 0,
-    "mkl._mkl_linear.default": 0,
-    "onednn.qlinear_pointwise.default": 0,
-    "onednn.qlinear_pointwise.tensor": 0,
-    "onednn.qlinear_pointwise.binary": 0,
-    "onednn.qlinear_pointwise.binary_tensor": 0,
+    "aten.mm": 0,
+    "aten.addmm": 1,
+    "aten.bmm": 0,
+    "aten.baddbmm": 1,
+    "mkldnn._linear_pointwise": 0,
+    "mkl._mkl_linear": 0,
+    "onednn.qlinear_pointwise": 0,
 }
 """Matrix products, each with the position of its first factor among the arguments."""
-ATTENTION = frozenset({"aten._scaled_dot_product_flash_attention_for_cpu.default"})
+ATTENTION = frozenset({"aten._scaled_dot_product_flash_attention_for_cpu"})
 """Products of queries and keys, and of what comes of them and values, in one kernel; these are its first arguments."""
-UNCOUNTED = frozenset({"mkldnn._convolution_transpose_pointwise.default", "mkldnn.mkldnn_rnn_layer.default"})
+UNCOUNTED = frozenset({"mkldnn._convolution_transpose_pointwise", "mkldnn.mkldnn_rnn_layer"})
 """Compute operators whose MACs do not follow from shapes in these ways."""
 LOW_PRECISIONS = frozenset({"int8", "uint8", "bfloat16", "float16"})
 
 
 def operator_evidence(graph: Any) -> OperatorEvidence:
-    """Count the compute operators of an FX graph that Inductor is about to lower, after its own passes.
+    """Count the compute operators of an FX graph whose weights Inductor has packed for the kernels that it chose.
 
+    What it does after that moves element-wise operators into these and changes neither their number nor their types.
     Shapes and types are those of the values that Inductor noted at the nodes; an operator of oneDNN's int8 kernels
     counts as low precision also where it noted none.
     """
     total, low, macs, low_macs = 0, 0, 0, 0
     countable = True
     for node in graph.nodes:
-        name = str(node.target)
+        name = _name(node)
         if node.op != "call_function" or not (
             name in CONVOLUTIONS or name in PRODUCTS or name in ATTENTION or name in UNCOUNTED
         ):
@@ -63,6 +55,11 @@ def operator_evidence(graph: Any) -> OperatorEvidence:
         low_macs += (node_macs or 0) if in_low_precision else 0
     share = low_macs / macs if countable and macs else None
     return OperatorEvidence(operators=total, low_precision_operators=low, low_precision_mac_share=share)
+
+
+def _name(node: Any) -> str:
+    """The operator without its overload, such as "aten.mm"; Inductor names some operators without one."""
+    return ".".join(str(node.target).split(".")[:2])
 
 
 def _first_factor(name: str) -> int:

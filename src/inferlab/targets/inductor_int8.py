@@ -21,8 +21,8 @@ CALIBRATION_BATCH = 16
 def quantized(program: ExportedProgram, model: Model, calibration: dict[str, np.ndarray] | None) -> nn.Module:
     """The program as a module that rounds in front of every operator that has int8 kernels.
 
-    Ranges of activations come from the calibration samples; without them they are found at run time, which the
-    quantizer offers for linear layers alone.
+    Ranges of activations come from the calibration samples. Without them they are found at run time, for linear layers
+    alone: Inductor has no convolutions that do so, and would compute on rounded numbers in fp32.
     """
     import torch
 
@@ -39,8 +39,13 @@ def quantized(program: ExportedProgram, model: Model, calibration: dict[str, np.
         config = get_default_x86_inductor_quantization_config(
             is_dynamic=calibration is None, reduce_range=not has_vnni(flags_here())
         )
+        quantizer = X86InductorQuantizer()
+        if calibration is None:
+            quantizer.set_function_type_qconfig(torch.nn.functional.linear, config)
+        else:
+            quantizer.set_global(config)
         module: Any = program.module(check_guards=False)
-        observed = prepare_pt2e(module, X86InductorQuantizer().set_global(config))
+        observed = prepare_pt2e(module, quantizer)
         with torch.no_grad():
             for batch in _batches(model, calibration or {}):
                 observed(*batch)

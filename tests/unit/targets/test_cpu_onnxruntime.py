@@ -69,7 +69,7 @@ def test_products_with_weights_of_a_transformer_are_quantized(tmp_path: Path) ->
         out_dir = tmp_path / precision
         out_dir.mkdir()
         built = CpuOnnxRuntime().compile(model, source, precision, calibration, (1,), out_dir)  # type: ignore[arg-type]
-        assert (built.operators.operators, built.operators.low_precision_operators) == (7, 5)
+        assert (built.operators.operators, built.operators.low_precision_operators) == (7, 5), precision
 
 
 def test_bf16_is_unsupported_with_the_reason(compile_tiny: Compile) -> None:
