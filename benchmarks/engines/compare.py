@@ -131,6 +131,8 @@ def main() -> None:
     parser.add_argument("--compile-only", action="store_true", help="measure nothing")
     parser.add_argument("--json", type=Path, help="write every table there")
     options = parser.parse_args()
+    # Inductor packs weights for as many threads as a server has here, which is to be one.
+    os.sched_setaffinity(0, {options.core})
     tables = {}
     for name in options.models:
         model = artifacts.model_called(name)

@@ -51,11 +51,11 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=400)
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     options = parser.parse_args()
+    os.sched_setaffinity(0, {options.core})
     model = artifacts.model_called("resnet-50-at-32-px")
     artifacts.write_optimized(model, options.work / model.name / "optimized")
     for target in options.targets:
         artifacts.artifact_of(model, target, "fp32", options.work, (1,))
-    os.sched_setaffinity(0, {options.core})
     inputs = model.preprocess(model.example_samples(1, seed=0))
     for target in options.targets:
         folder = artifacts.folder_of(model.name, target, "fp32", options.work)
