@@ -7,7 +7,7 @@ from inferlab.report.text import Fragment, paragraph
 STUDY = "engines"
 NOT_SELECTED = (
     "The study was not measured: this run does not select it. Have run.studies in params.yaml select engines, "
-    "run.targets and run.optimizations what it covers, and run.models resnet-50 and bert-base."
+    "run.targets and run.optimizations what it covers, and run.models gemm, resnet-50 and bert-base."
 )
 
 

@@ -156,8 +156,9 @@ class InductorSession:
 def serving_threads() -> Iterator[None]:
     """As many threads in torch as cores that this machine's plan gives a server.
 
-    oneDNN chooses the layout of packed weights for the number of threads. ResNet-50 in fp32, packed with two threads and
-    run with one, took 2.3 times as long at batch 1, since weights were packed anew at each call.
+    oneDNN chooses the layout of packed weights for the number of threads. ResNet-50 in fp32, packed with two threads
+    and run with one, took 2.4 times as long as OpenVINO at batch 1, since it packed weights anew at each call; packed
+    with one it took as long.
     """
     import torch
 

@@ -14,7 +14,7 @@ def row(family: str, values: dict[str, Any]) -> Model:
 
 
 def test_the_families_are_registered() -> None:
-    assert MODELS.names() == ["bert", "efficientnet-lite", "minilm", "noop", "resnet"]
+    assert MODELS.names() == ["bert", "efficientnet-lite", "gemm", "minilm", "noop", "resnet"]
 
 
 def test_a_data_set_of_the_wrong_kind_is_refused() -> None:
@@ -38,7 +38,7 @@ def test_numbers_are_not_read_from_text() -> None:
         row("minilm", {**MINILM, "dataset": {**MINILM["dataset"], "train": "8600"}})
 
 
-@pytest.mark.parametrize("family", ["efficientnet-lite", "minilm"])
+@pytest.mark.parametrize("family", ["efficientnet-lite", "gemm", "minilm"])
 def test_a_row_survives_json(family: str) -> None:
     values = PICTURES if family == "efficientnet-lite" else MINILM
     model = row(family, values)

@@ -7,7 +7,7 @@ import torch
 from inferlab.errors import Unsupported
 from inferlab.models.base import MODELS, Model
 
-ROWS: dict[str, dict[str, Any]] = {"resnet": {"image_size_px": 32}, "bert": {"sequence_length": 8}}
+ROWS: dict[str, dict[str, Any]] = {"resnet": {"image_size_px": 32}, "bert": {"sequence_length": 8}, "gemm": {"rows": 4}}
 
 
 @pytest.fixture(params=sorted(ROWS))
