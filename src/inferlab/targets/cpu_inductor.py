@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +21,7 @@ from inferlab.targets.inductor_graph import operator_evidence
 from inferlab.targets.inductor_int8 import quantized
 from inferlab.targets.instructions import NO_FP16, flags_here, has_bf16
 from inferlab.targets.operators import OperatorEvidence
+from inferlab.targets.quiet import quiet
 from inferlab.targets.source import Source
 
 if TYPE_CHECKING:
@@ -176,9 +176,7 @@ def compile_package(module: nn.Module, example: tuple[torch.Tensor, ...], path: 
     from torch._inductor import aoti_compile_and_package, config
 
     found: list[OperatorEvidence] = []
-    with warnings.catch_warnings(), torch.no_grad():
-        # Inductor imports, and torch.export copies with, what torch itself deprecates.
-        warnings.simplefilter("ignore")
+    with quiet(), torch.no_grad():
         program = torch.export.export(module, example)
         with config.patch(post_grad_custom_pre_pass=lambda graph: found.append(operator_evidence(graph))):
             aoti_compile_and_package(program, package_path=str(path), inductor_configs=dict(OPTIONS))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from inferlab.targets.instructions import flags_here, has_vnni
+from inferlab.targets.quiet import quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,9 +26,7 @@ def quantized(program: ExportedProgram, model: Model, calibration: dict[str, np.
     """
     import torch
 
-    with warnings.catch_warnings():
-        # torchao imports and torch copies with what both deprecate.
-        warnings.simplefilter("ignore")
+    with quiet():
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
         from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
             X86InductorQuantizer,

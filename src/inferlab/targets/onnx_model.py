@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferlab.targets.instructions import flags_here, has_vnni
+from inferlab.targets.quiet import quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,9 +25,7 @@ def export_model(program: ExportedProgram, model: Model, path: Path) -> None:
     """Write the program as ONNX in fp32 under the model's tensor names, the batch dimension as dynamic as it is."""
     import torch
 
-    with warnings.catch_warnings():
-        # torch copies the program with what it deprecates, and warns of dimensions that it names itself.
-        warnings.simplefilter("ignore")
+    with quiet():
         exported = torch.onnx.export(
             program,
             input_names=[spec.name for spec in model.inputs],

@@ -16,7 +16,7 @@ from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets import cpu_inductor
 from inferlab.targets.base import Built
 from inferlab.targets.compiling import compile_artifact
-from inferlab.targets.cpu_inductor import CpuInductor, InductorSession
+from inferlab.targets.cpu_inductor import CpuInductor, InductorSession, serving_threads
 from inferlab.targets.instructions import flags_here, has_bf16
 from inferlab.targets.loading import SessionFactory
 from inferlab.targets.source import Source
@@ -143,6 +143,13 @@ def test_bf16_is_unsupported_without_the_instructions(monkeypatch: pytest.Monkey
 def test_int8_without_calibration_is_unsupported(tiny: Model, optimized_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="needs calibration data"):
         CpuInductor().compile(tiny, Source(tiny, optimized_dir), "int8-static", None, (1,), tmp_path)
+
+
+def test_weights_are_packed_for_as_many_threads_as_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_inductor, "physical_cores", lambda available: [[0], [1], [2]])
+    with serving_threads():
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 1
 
 
 def test_without_a_compiler_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
