@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from inferlab.analyze.gemm_peak import gemm_peak_share, gemm_peaks
 from inferlab.analyze.quality import ORIGINAL, quality_values
 from inferlab.analyze.rows import Row, table
 from inferlab.analyze.statistics import (
@@ -26,6 +27,7 @@ COLUMNS = {
     "throughput_high_per_s": "float64",
     **{f"{name}{part}": "float64" for name in SPEEDUPS for part in ("", "_low", "_high")},
     "best_fp32": "str",
+    "gemm_peak_share": "float64",
     "quality_metric": "str",
     "samples": "float64",
     "quality": "float64",
@@ -55,9 +57,10 @@ def optimization_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
     original on cpu-eager, what a user of PyTorch has; `speedup_vs_best_fp32` against the fastest target that runs the
     original; `speedup_vs_same_target` against the original on the row's own target, which leaves what the optimization
     did. All stand under the same study, path, batching and scenario. Accuracy differences are against the
-    original on the same target, on the same samples.
+    original on the same target, on the same samples. `gemm_peak_share` is of studies that measured the peak as well.
     """
     kept = [row for row in rows if not row.keys["twin"] and not row.stands_apart]
+    peaks = gemm_peaks(kept)
     names = ("model", "optimization", "target")
     quality: dict[tuple[str, ...], dict[str, Any]] = {}
     lines = []
@@ -66,7 +69,8 @@ def optimization_table(rows: list[Row], confidence: float) -> "pd.DataFrame":
         key = (*row.results.key, model, optimization, target)
         if key not in quality:
             quality[key] = quality_values(row.results, model, optimization, target, confidence)
-        lines.append({**_facts(row), **quality[key], **_speed(row, kept, confidence)})
+        share = {"gemm_peak_share": gemm_peak_share(row, peaks)}
+        lines.append({**_facts(row), **quality[key], **_speed(row, kept, confidence), **share})
     return table(kept, COLUMNS, lines)
 
 

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STUDY = "optimization"
+PEAK_NOTE = (
+    "Of GEMM peak: multiplications and additions a second, as a share of the most that any engine of this study "
+    "reached with matrix products alone (the model gemm) on the same device in the same precision: fp32, bf16 or int8. "
+    "A row that is in int8 only in part is compared with the peak in int8 all the same."
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -54,7 +59,10 @@ def optimization_tables(report: Report, study: str = STUDY) -> Fragment:
                 f"{rounds_note(of_model)} {noise_note(noise, study, str(model))}",
                 engagement_note(of_model),
             ]
-            columns = _columns(report, list(of_model["scenario"].unique()))
+            with_peak = bool(of_model["gemm_peak_share"].notna().any())
+            if with_peak:
+                notes.append(PEAK_NOTE)
+            columns = _columns(report, list(of_model["scenario"].unique()), with_peak)
             lines = lines_by_target(of_model, _cells)
             identifier = f"optimization-{found['id']}-{model}"
             parts.append(
@@ -92,8 +100,8 @@ def _best(frame: "pd.DataFrame") -> str:
     return " or ".join(names) or "the best engine"
 
 
-def _columns(report: Report, scenarios: list[str]) -> list[Column]:
-    columns = []
+def _columns(report: Report, scenarios: list[str], with_peak: bool) -> list[Column]:
+    columns: list[Column] = []
     for scenario in scenarios:
         label = scenario_label(scenario)
         columns += [
@@ -101,6 +109,7 @@ def _columns(report: Report, scenarios: list[str]) -> list[Column]:
             Column(f"{scenario}-rate", f"requests/s [{report.interval}]", label, two_lines=True),
             Column(f"{scenario}-users", "× cpu-eager", label, two_lines=True),
             Column(f"{scenario}-best", "× best fp32", label, two_lines=True),
+            *([Column(f"{scenario}-peak", "of GEMM peak", label)] if with_peak else []),
         ]
     return [
         *columns,
@@ -109,7 +118,7 @@ def _columns(report: Report, scenarios: list[str]) -> list[Column]:
         Column("size", "size MiB", "artifact"),
         Column("macs", "MACs kept", "artifact"),
         Column("zeroes", "weights zero", "artifact"),
-        Column("low", "MACs in int8", "artifact"),
+        Column("low", "MACs in low precision", "artifact"),
     ]
 
 
@@ -123,6 +132,7 @@ def _cells(group: "pd.DataFrame") -> dict[str, Any]:
         cells[f"{name}-rate"] = with_interval(*rate)
         for short, column in (("users", "speedup_vs_users"), ("best", "speedup_vs_best_fp32")):
             cells[f"{name}-{short}"] = with_interval(line[column], line[f"{column}_low"], line[f"{column}_high"])
+        cells[f"{name}-peak"] = percent(line["gemm_peak_share"], 0)
         quality = (line["quality"], line["quality_low"], line["quality_high"])
         difference = (line["quality_difference"], line["quality_difference_low"], line["quality_difference_high"])
         cells |= {

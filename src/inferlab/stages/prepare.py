@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from inferlab.models.base import Model
     from inferlab.params import Params
 
+RANDOM_CALIBRATION_COUNT = 16
+"""For models without data: ranges of noise need few samples."""
+
 
 def run(params: Params, root: Path, model: str) -> None:
     """Write build/prepared/<model>/: module, samples, prepared.json."""
@@ -48,14 +51,21 @@ def _samples(model: Model, params: Params) -> tuple[dict[str, Samples], dict[str
     seed, share = params.run.seed, params.profile.data
     evaluation_count = model.evaluation_count(share.evaluation_fraction)
     if model.dataset is None:
-        raw = model.example_samples(evaluation_count, seed)
-        return {"evaluation": Samples(raw, np.zeros(evaluation_count, dtype=np.int64))}, {}
+        parts = {"evaluation": _random(model, evaluation_count, seed)}
+        if "calibrate" not in model.optimizations_refused:
+            parts["calibration"] = _random(model, RANDOM_CALIBRATION_COUNT, seed + 1)
+        return parts, {}
     calibration_count = max(1, round(model.dataset.calibration * share.calibration_fraction))
     train_count = max(calibration_count, round(model.dataset.train * share.train_fraction))
     splits: Splits = model.dataset.load(train_count, evaluation_count, seed)
     calibration = splits.calibration.take(slice(0, calibration_count))
     parts = {"train": splits.train, "evaluation": splits.evaluation, "calibration": calibration}
     return {name: Samples(model.encode_samples(part.raw), part.labels) for name, part in parts.items()}, splits.checks
+
+
+def _random(model: Model, count: int, seed: int) -> Samples:
+    """Samples without meaning, labelled with the first class."""
+    return Samples(model.example_samples(count, seed), np.zeros(count, dtype=np.int64))
 
 
 def _fitted(model: Model, samples: dict[str, Samples], seed: int, out_dir: Path) -> dict[str, object]:

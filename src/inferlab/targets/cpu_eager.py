@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from inferlab.models.base import Model
 
+PICTURE_DIMENSIONS = 4
+"""Batch, channels, height and width: what can lie in memory channel by channel or pixel by pixel."""
+
 REFUSED: dict[Precision, str] = {
     "fp16": NO_FP16,
     "int8-static": (
@@ -42,6 +45,7 @@ class CpuEager(Target):
     engine: ClassVar[dict[str, str]] = {"torch": "torch"}
     on_cpu: ClassVar[bool] = True
     any_shape: ClassVar[bool] = True
+    channels_last: ClassVar[bool] = False
 
     def probe(self) -> Availability:
         if find_spec("torch") is None:
@@ -81,8 +85,14 @@ class CpuEager(Target):
         torch.set_num_threads(len(cores))
         if torch.get_num_interop_threads() != 1:
             torch.set_num_interop_threads(1)
+        # Set by every session, since it belongs to the process, which may have run a session of another kind before.
+        torch.backends.mkldnn.matmul.fp32_precision = self.fp32_products()
         module = load_module(model, artifact_dir)
-        return EagerSession(model, module, torch.bfloat16 if record.precision == "bf16" else None)
+        return EagerSession(model, module, torch.bfloat16 if record.precision == "bf16" else None, self.channels_last)
+
+    def fp32_products(self) -> str:
+        """PyTorch's name for how precisely oneDNN, where it is asked for them, computes fp32 matrix products."""
+        return "none"
 
 
 class EagerSession:
@@ -90,8 +100,12 @@ class EagerSession:
 
     thread_safe = True
 
-    def __init__(self, model: Model, module: nn.Module, dtype: torch.dtype | None) -> None:
-        self._module: nn.Module | None = module if dtype is None else module.to(dtype)
+    def __init__(self, model: Model, module: nn.Module, dtype: torch.dtype | None, channels_last: bool) -> None:
+        import torch
+
+        module = module if dtype is None else module.to(dtype)
+        self._channels_last = channels_last
+        self._module: nn.Module | None = module.to(memory_format=torch.channels_last) if channels_last else module
         self._dtype = dtype
         self._inputs = [spec.name for spec in model.inputs]
         self._outputs = [spec.name for spec in model.outputs]
@@ -117,4 +131,6 @@ class EagerSession:
 
         # Arrays over the bytes of a request are read-only, which torch has no notion of; the copy is small.
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        if self._channels_last and tensor.dim() == PICTURE_DIMENSIONS:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
         return tensor.to(self._dtype) if self._dtype is not None and tensor.is_floating_point() else tensor

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,14 +11,15 @@ from inferlab.errors import Unsupported
 from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets.base import TARGETS, Availability, Built, Target, installed_version
 from inferlab.targets.batching import compiled_size, padded
-from inferlab.targets.instructions import NO_FP16, flags_here, has_vnni
+from inferlab.targets.instructions import NO_FP16
 from inferlab.targets.openvino_graph import operator_evidence
+from inferlab.targets.openvino_int8 import quantized, rounds_activations, with_8_bit_weights
+from inferlab.targets.openvino_network import compile_network, converted, import_openvino, network_of_size
 from inferlab.targets.operators import compute_operators, has_attention
 from inferlab.targets.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch.export import ExportedProgram
 
     from inferlab.models.base import Model
 
@@ -28,7 +27,6 @@ IR_FILE = "model.xml"
 
 REFUSED: dict[Precision, str] = {
     "fp16": NO_FP16,
-    "int8-dynamic": "int8-dynamic on OpenVINO (compressed weights, activations quantized at run time) is not built in",
     "weight-only": "OpenVINO's weight compression is made for large language models and is not built in",
 }
 
@@ -77,11 +75,15 @@ class CpuOpenVino(Target):
                 raise Unsupported("int8-static needs calibration data; the recipe has no calibrate step")
             network = quantized(network, model, calibration, has_attention(operators))
             versions["nncf"] = installed_version("nncf")
+        if precision == "int8-dynamic":
+            network = with_8_bit_weights(network)
+            versions["nncf"] = installed_version("nncf")
         # IR weights default to fp16, which would be another precision than the one named.
         openvino.save_model(network, str(out_dir / IR_FILE), compress_to_fp16=False)
         smallest = network_of_size(openvino, out_dir / IR_FILE, model, min(batch_sizes))
         compiled = compile_network(openvino, smallest, precision, threads=1)
-        evidence = operator_evidence(smallest, compiled.get_runtime_model())
+        rounded = precision == "int8-dynamic" and rounds_activations(openvino, smallest, model, min(batch_sizes))
+        evidence = operator_evidence(smallest, compiled.get_runtime_model(), rounded)
         return Built(batch_sizes=tuple(batch_sizes), operators=evidence, versions=versions)
 
     def load(self, model: Model, artifact_dir: Path, record: ArtifactRecord, cores: tuple[int, ...]) -> OpenVinoSession:
@@ -121,76 +123,3 @@ class OpenVinoSession:
 
     def close(self) -> None:
         self._requests = {}
-
-
-def import_openvino() -> Any:
-    """The engine, with its telemetry off.
-
-    openvino and nncf report their use to their vendor unless openvino-telemetry fails to import or a file in the
-    user's home forbids it. This makes the import fail, which both provide for.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
-
-
-def converted(openvino: Any, program: ExportedProgram, model: Model) -> Any:
-    """The program as a network with the model's tensor names, its shapes fixed but for the batch."""
-    with warnings.catch_warnings():
-        # torch deprecates what its own copying of a program uses.
-        warnings.simplefilter("ignore", FutureWarning)
-        network = openvino.convert_model(program)
-    for port, spec in zip(network.inputs, model.inputs, strict=True):
-        port.get_tensor().set_names({spec.name})
-    for port, spec in zip(network.outputs, model.outputs, strict=True):
-        port.get_tensor().set_names({spec.name})
-    network.reshape({spec.name: [-1, *spec.shape] for spec in model.inputs})
-    return network
-
-
-def quantized(network: Any, model: Model, calibration: dict[str, np.ndarray], transformer: bool) -> Any:
-    """The network with int8 weights and activations.
-
-    A transformer (a network with attention) gets NNCF's scheme for transformers: signed activations in attention and
-    smooth quantization. Any other gets the slow bias correction, which runs the network up to each layer. With it and
-    8-bit weights in the first layer efficientnet-lite0 lost 0.2 points of accuracy, without either of them 0.9.
-    """
-    import_openvino()
-    import nncf
-
-    nncf.set_log_level("ERROR")
-    names = [spec.name for spec in model.inputs]
-    samples = len(calibration[names[0]])
-    items = [{name: calibration[name][index : index + 1] for name in names} for index in range(samples)]
-    # By default NNCF leaves the first layer's weights 7 bits, since 8-bit products overflow on CPUs without VNNI.
-    overflow_fix = nncf.OverflowFix.DISABLE if has_vnni(flags_here()) else None
-    return nncf.quantize(
-        network,
-        nncf.Dataset(items),
-        subset_size=samples,
-        model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-        fast_bias_correction=transformer,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow_fix),
-    )
-
-
-def network_of_size(openvino: Any, path: Path, model: Model, size: int) -> Any:
-    """Read the IR and fix its batch dimension."""
-    network = openvino.Core().read_model(str(path))
-    network.reshape({spec.name: [size, *spec.shape] for spec in model.inputs})
-    return network
-
-
-def compile_network(openvino: Any, network: Any, precision: Precision, threads: int) -> Any:
-    """Compile for the CPU. Every option that bears on precision or threads is explicit."""
-    options = {
-        # Without it CPUs with bf16 instructions run fp32 networks, and what int8 leaves over, in bf16.
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-        "PERFORMANCE_HINT": "LATENCY",
-        # The process is pinned by its affinity, which OpenVINO's own pinning would override.
-        "ENABLE_CPU_PINNING": False,
-    }
-    return openvino.Core().compile_model(network, "CPU", options)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferlab.targets.instructions import flags_here, has_vnni
+from inferlab.targets.quiet import quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,9 +25,7 @@ def export_model(program: ExportedProgram, model: Model, path: Path) -> None:
     """Write the program as ONNX in fp32 under the model's tensor names, the batch dimension as dynamic as it is."""
     import torch
 
-    with warnings.catch_warnings():
-        # torch copies the program with what it deprecates, and warns of dimensions that it names itself.
-        warnings.simplefilter("ignore")
+    with quiet():
         exported = torch.onnx.export(
             program,
             input_names=[spec.name for spec in model.inputs],
@@ -47,6 +45,7 @@ def quantize_static(path: Path, out: Path, calibration: dict[str, np.ndarray], t
     what lies between them is small and computed in fp32 anyway, so that rounding it would cost accuracy for no time.
     Any other network has all that its kernels know quantized, so that values stay 8-bit from layer to layer.
     """
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType
     from onnxruntime.quantization import quantize_static as quantize
 
@@ -65,13 +64,13 @@ def quantize_static(path: Path, out: Path, calibration: dict[str, np.ndarray], t
         Reader(),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=PRODUCTS if transformer else None,
+        # The quantizer's own option for it, MatMulConstBOnly, has no effect in this format.
+        nodes_to_exclude=products_without_weights(onnx.load(str(path))) if transformer else None,
         per_channel=True,
         reduce_range=_must_reduce_range(),
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        extra_options=(
-            {"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": PRODUCTS} if transformer else {}
-        ),
+        extra_options={"OpTypesToExcludeOutputQuantization": PRODUCTS} if transformer else {},
     )
 
 
@@ -106,6 +105,12 @@ def optimized_before_quantization(path: Path, out: Path) -> None:
     model: Any = onnx.load(str(out))
     del model.graph.value_info[:]
     onnx.save(model, str(out))
+
+
+def products_without_weights(model: Any) -> list[str]:
+    """The names of the nodes that multiply two matrices which are both computed, as attention does."""
+    weights = {initializer.name for initializer in model.graph.initializer}
+    return [node.name for node in model.graph.node if node.op_type in PRODUCTS and not weights & set(node.input[:2])]
 
 
 def _samples(calibration: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:

@@ -11,14 +11,16 @@ COMPUTE_LAYERS = frozenset({"Convolution", "Deconvolution", "FullyConnected", "M
 """Layer types of the runtime graph that multiply and accumulate."""
 FUSABLE = frozenset({"MatMul", "ScaledDotProductAttention"})
 """Operators of the network that the plugin also fuses into a generated kernel (layer type Subgraph)."""
-LOW_PRECISIONS = frozenset({"i8", "u8", "bf16", "f16"})
+EIGHT_BITS = frozenset({"i8", "u8"})
+LOW_PRECISIONS = EIGHT_BITS | {"bf16", "f16"}
 
 
-def operator_evidence(network: Any, runtime: Any) -> OperatorEvidence:
+def operator_evidence(network: Any, runtime: Any, activations_rounded: bool = False) -> OperatorEvidence:
     """Count the compute kernels of `runtime`, the graph that was compiled from `network` with fixed shapes.
 
     A kernel's precision is the suffix of its primitive's name, such as brgconv_avx512_I8; `runtimePrecision` would be
-    the type of its first input, which may be a boolean mask.
+    the type of its first input, which may be a boolean mask. Kernels that round their activations at run time have
+    none of these marks: with `activations_rounded` those are counted whose weights are 8-bit.
     """
     fusable = {
         operator.get_friendly_name(): operator for operator in network.get_ops() if operator.get_type_name() in FUSABLE
@@ -37,6 +39,8 @@ def operator_evidence(network: Any, runtime: Any) -> OperatorEvidence:
         countable = countable and node_macs is not None
         macs += node_macs or 0
         in_low_precision = _text(info, "primitiveType").rsplit("_", 1)[-1].lower() in LOW_PRECISIONS
+        if activations_rounded and layer == "FullyConnected":
+            in_low_precision = in_low_precision or _has_8_bit_weights(node)
         if in_low_precision and layer not in COMPUTE_LAYERS and _has_float_input(node):
             notes = ["fused attention multiplies scores in low precision and values in fp32; it is counted as fp32"]
             continue
@@ -70,6 +74,11 @@ def _attention_macs(operator: Any) -> int:
 def _has_float_input(node: Any) -> bool:
     sources = (port.get_source_output().get_node() for port in node.inputs())
     return any("f32" in _text(source.get_rt_info(), "outputPrecisions").split(",") for source in sources)
+
+
+def _has_8_bit_weights(node: Any) -> bool:
+    weights = node.input(1).get_source_output().get_node()
+    return bool(EIGHT_BITS.intersection(_text(weights.get_rt_info(), "outputPrecisions").split(",")))
 
 
 def _text(info: Any, key: str) -> str:

@@ -14,7 +14,7 @@ def row(family: str, values: dict[str, Any]) -> Model:
 
 
 def test_the_families_are_registered() -> None:
-    assert MODELS.names() == ["efficientnet-lite", "minilm", "noop"]
+    assert MODELS.names() == ["bert", "efficientnet-lite", "gemm", "minilm", "noop", "resnet"]
 
 
 def test_a_data_set_of_the_wrong_kind_is_refused() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from inferlab.report import (
     cold_start,
     comparisons,
     engagement,
+    engines,
     latency,
     machines,
     optimization,
@@ -108,6 +110,23 @@ def test_optimizations_show_accuracy_engagement_and_both_speed_ups(report: Repor
     for word in ("× cpu-eager", "× best fp32", "accuracy", "MACs kept", "sparse† · fastapi"):
         assert word in html
     assert '<h2 title="machine machine-b, environment environment-a">Synthetic 3000, 1 core (b)</h2>' in html
+
+
+class OfEngines(Report):
+    """As if the study of optimizations were that of engines, and had measured the peak."""
+
+    def of_set(self, name: str, found: dict[str, Any]) -> pd.DataFrame:
+        frame = super().of_set(name, found)
+        if name == "optimization":
+            frame = frame.assign(gemm_peak_share=0.42)
+        return frame.assign(study=frame["study"].replace("optimization", "engines")) if "study" in frame else frame
+
+
+def test_engines_show_speed_ups_and_engagement_and_how_to_select_the_study(report: Report) -> None:
+    assert escape(engines.NOT_SELECTED) in engines.engine_tables(report).html
+    html = engines.engine_tables(OfEngines(report.results, report.profile, report.label, report.confidence)).html
+    for word in ("× cpu-eager", "× best fp32", "MACs in low precision", "of GEMM peak", "42"):
+        assert word in html
 
 
 def test_the_front_page_leaves_caches_out(report: Report) -> None:

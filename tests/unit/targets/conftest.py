@@ -1,6 +1,6 @@
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,14 @@ from targets.tiny import TinyModel, optimized, write_optimized
 
 __all__ = ["FakeCuda", "cuda"]  # a fixture that has a file of its own
 
+Compile = Callable[..., tuple[Path, ArtifactRecord]]
+
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _defaults_of_torch() -> None:
+    """One thread, and fp32 products that no session before has handed to oneDNN."""
     torch.set_num_threads(1)
+    torch.backends.mkldnn.matmul.fp32_precision = "none"
 
 
 @pytest.fixture

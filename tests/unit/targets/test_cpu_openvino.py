@@ -12,11 +12,15 @@ from inferlab.child import Child
 from inferlab.errors import Unsupported
 from inferlab.models.base import MODELS, Model
 from inferlab.optimize.export import export_program
-from inferlab.targets.cpu_openvino import CpuOpenVino, import_openvino
+from inferlab.targets.compiling import compile_artifact
+from inferlab.targets.cpu_openvino import CpuOpenVino
+from inferlab.targets.instructions import flags_here, has_bf16, has_vnni
 from inferlab.targets.loading import SessionFactory
+from inferlab.targets.openvino_network import import_openvino
 from inferlab.targets.source import PROGRAM_FILE, Source
 from targets.conftest import Compile
-from targets.tiny import TinyModel, expected
+from targets.tiny import TinyModel, expected, optimized
+from targets.tiny_attention import TinyEncoder, write_encoder
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
@@ -86,6 +90,32 @@ def test_fp32_stays_fp32(tiny: Model, compile_tiny: Compile) -> None:
     assert record.engagement is not None
     assert (record.engagement.operators, record.engagement.low_precision_operators) == (2, 0)
     assert (folder / "model.bin").stat().st_size >= 4 * (8 * 27 + 8 + 4 * 8 + 4)
+
+
+def test_int8_dynamic_rounds_the_activations_of_linear_layers(tmp_path: Path) -> None:
+    model = TinyEncoder()
+    write_encoder(model, tmp_path / "optimized")
+    folder = tmp_path / "artifact"
+    record = compile_artifact(model, optimized("int8-dynamic"), tmp_path / "optimized", "cpu-openvino", (1, 4), folder)
+    assert record.engagement is not None
+    if has_vnni(flags_here()):
+        assert record.engagement.low_precision_operators == 5
+    inputs = model.preprocess(model.example_samples(3, seed=3))
+    logits = SessionFactory(folder, model, cores=(0,))().run(inputs)["logits"]
+    np.testing.assert_allclose(logits, expected(model, inputs), atol=0.05)
+    assert not np.allclose(logits, expected(model, inputs), atol=1e-5)
+
+
+def test_bf16_engages_where_the_cpu_has_it(tiny: Model, compile_tiny: Compile) -> None:
+    folder, record = compile_tiny("cpu-openvino", "bf16")
+    if not has_bf16(flags_here()):
+        assert (record.outcome, "no bf16 instructions" in record.reason) == ("unsupported", True)
+        return
+    assert record.engagement is not None
+    assert record.engagement.low_precision_operators >= 1
+    inputs = tiny.preprocess(tiny.example_samples(4, seed=3))
+    logits = SessionFactory(folder, tiny, cores=(0,))().run(inputs)["logits"]
+    np.testing.assert_allclose(logits, expected(tiny, inputs), atol=0.05)
 
 
 def test_int8_without_calibration_is_unsupported(tiny: Model, optimized_dir: Path, tmp_path: Path) -> None:

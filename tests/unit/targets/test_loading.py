@@ -9,8 +9,8 @@ from inferlab.errors import ArtifactError
 from inferlab.models.base import Model
 from inferlab.records import ArtifactRecord
 from inferlab.targets import cpu_openvino
-from inferlab.targets.cpu_openvino import network_of_size
 from inferlab.targets.loading import SessionFactory
+from inferlab.targets.openvino_network import network_of_size
 from targets.conftest import Compile
 from targets.tiny import expected
 

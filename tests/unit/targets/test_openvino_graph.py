@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from inferlab.targets.cpu_openvino import compile_network, import_openvino
 from inferlab.targets.openvino_graph import operator_evidence
+from inferlab.targets.openvino_network import compile_network, import_openvino
 
 TOKENS, WIDTH = 16, 32
 

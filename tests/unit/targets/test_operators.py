@@ -41,6 +41,14 @@ def test_a_precision_that_no_operator_took_up_is_noted() -> None:
     assert engagement_of(evidence, optimized("fp32")).note == ""
 
 
+def test_a_precision_that_few_macs_took_up_is_noted() -> None:
+    few = OperatorEvidence(operators=4, low_precision_operators=1, low_precision_mac_share=0.04)
+    unknown = OperatorEvidence(operators=4, low_precision_operators=1, low_precision_mac_share=None)
+    note = engagement_of(few, optimized("int8-dynamic")).note
+    assert note == "int8-dynamic was asked for, but 96% of the MACs run in fp32"
+    assert engagement_of(unknown, optimized("int8-dynamic")).note == ""
+
+
 def test_zeroed_weights_that_no_kernel_skips_are_noted() -> None:
     dense = OperatorEvidence(operators=4, low_precision_operators=0, low_precision_mac_share=0.0)
     sparse = replace(dense, sparse_kernels=True, zeroed_weight_used_share=1.0)

@@ -7,21 +7,33 @@ three seconds of every process that loads the model.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LAYERS = 6
-FEATURES = 384
-HEADS = 12
-HIDDEN_FEATURES = 1536
 VOCABULARY_SIZE = 30522
 POSITIONS = 512
 TOKEN_TYPES = 2
 LAYER_NORM_EPSILON = 1e-12
 MASKED_SCORE = -10000.0
 """Added to the scores of padding, as BERT does: no weight in any precision, and finite where a text has no token."""
+
+
+@dataclass(frozen=True)
+class EncoderSize:
+    """What the encoders of BERT's family differ in."""
+
+    layers: int
+    features: int
+    heads: int
+    hidden_features: int
+
+
+MINILM_L6 = EncoderSize(layers=6, features=384, heads=12, hidden_features=1536)
+BERT_BASE = EncoderSize(layers=12, features=768, heads=12, hidden_features=3072)
+"""BERT's table 1."""
 
 _PACKAGE_NAMES = (
     (r"^embeddings\.LayerNorm\.", "embeddings.norm."),
@@ -38,12 +50,12 @@ _PACKAGE_NAMES = (
 class Embeddings(nn.Module):
     """Token ids int64 [batch, tokens] -> features [batch, tokens, features], of the first token type."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: EncoderSize) -> None:
         super().__init__()
-        self.word = nn.Embedding(VOCABULARY_SIZE, FEATURES, padding_idx=0)
-        self.position = nn.Embedding(POSITIONS, FEATURES)
-        self.token_type = nn.Embedding(TOKEN_TYPES, FEATURES)
-        self.norm = nn.LayerNorm(FEATURES, eps=LAYER_NORM_EPSILON)
+        self.word = nn.Embedding(VOCABULARY_SIZE, size.features, padding_idx=0)
+        self.position = nn.Embedding(POSITIONS, size.features)
+        self.token_type = nn.Embedding(TOKEN_TYPES, size.features)
+        self.norm = nn.LayerNorm(size.features, eps=LAYER_NORM_EPSILON)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         positions = self.position.weight[: input_ids.shape[1]]
@@ -54,13 +66,13 @@ class Embeddings(nn.Module):
 class SelfAttention(nn.Module):
     """Multi-head attention among tokens; the number of heads follows from the width of its projections."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: EncoderSize) -> None:
         super().__init__()
-        self.head_size = FEATURES // HEADS
-        self.query = nn.Linear(FEATURES, FEATURES)
-        self.key = nn.Linear(FEATURES, FEATURES)
-        self.value = nn.Linear(FEATURES, FEATURES)
-        self.output = nn.Linear(FEATURES, FEATURES)
+        self.head_size = size.features // size.heads
+        self.query = nn.Linear(size.features, size.features)
+        self.key = nn.Linear(size.features, size.features)
+        self.value = nn.Linear(size.features, size.features)
+        self.output = nn.Linear(size.features, size.features)
 
     @property
     def heads(self) -> int:
@@ -81,13 +93,13 @@ class SelfAttention(nn.Module):
 class EncoderLayer(nn.Module):
     """Attention and a hidden layer, each added to what came in and normalized after."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: EncoderSize) -> None:
         super().__init__()
-        self.attention = SelfAttention()
-        self.attention_norm = nn.LayerNorm(FEATURES, eps=LAYER_NORM_EPSILON)
-        self.hidden = nn.Linear(FEATURES, HIDDEN_FEATURES)
-        self.output = nn.Linear(HIDDEN_FEATURES, FEATURES)
-        self.output_norm = nn.LayerNorm(FEATURES, eps=LAYER_NORM_EPSILON)
+        self.attention = SelfAttention(size)
+        self.attention_norm = nn.LayerNorm(size.features, eps=LAYER_NORM_EPSILON)
+        self.hidden = nn.Linear(size.features, size.hidden_features)
+        self.output = nn.Linear(size.hidden_features, size.features)
+        self.output_norm = nn.LayerNorm(size.features, eps=LAYER_NORM_EPSILON)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         features = self.attention_norm(features + self.attention(features, mask))
@@ -99,11 +111,11 @@ class EncoderLayer(nn.Module):
 class MiniLMClassifier(nn.Module):
     """Token ids and mask int64 [batch, tokens] -> logits float32 [batch, classes]."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, size: EncoderSize = MINILM_L6) -> None:
         super().__init__()
-        self.embeddings = Embeddings()
-        self.layers = nn.ModuleList(EncoderLayer() for _ in range(LAYERS))
-        self.classifier = nn.Linear(FEATURES, classes)
+        self.embeddings = Embeddings(size)
+        self.layers = nn.ModuleList(EncoderLayer(size) for _ in range(size.layers))
+        self.classifier = nn.Linear(size.features, classes)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The features of every token, [batch, tokens, features]."""

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from inferlab.models.networks.minilm import MiniLMClassifier
+from inferlab.models.networks.minilm import BERT_BASE, MiniLMClassifier
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +14,13 @@ def module() -> MiniLMClassifier:
 def test_the_size_is_that_of_the_package_without_its_pooler(module: MiniLMClassifier) -> None:
     # 22,713,216 with the pooler's 384 x 384 + 384, and the head's 384 x 3 + 3.
     assert sum(parameter.numel() for parameter in module.parameters()) == 22_713_216 - 147_840 + 1_155
+
+
+def test_the_size_of_bert_base_is_that_of_bert_without_its_pooler() -> None:
+    # The head's 768 x 1000 + 1000 beside what transformers counts with add_pooling_layer=False.
+    with torch.device("meta"):
+        module = MiniLMClassifier(1000, BERT_BASE)
+    assert sum(parameter.numel() for parameter in module.parameters()) == 108_891_648 + 769_000
 
 
 def test_masked_tokens_have_no_say(module: MiniLMClassifier) -> None:
