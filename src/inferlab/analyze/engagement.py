@@ -61,8 +61,8 @@ def _shares(found: ResultSet, model: str, optimization: str, target: str) -> dic
     if engagement is None:
         return values
     values |= {name: value for name, value in engagement.model_dump().items() if name in COLUMNS}
-    if engagement.zeroed_weight_share > 0:
-        values["zeroed_weight_used_share"] = float(engagement.sparse_kernels)
+    if engagement.zeroed_weight_share == 0:
+        values["zeroed_weight_used_share"] = None
     return values
 
 

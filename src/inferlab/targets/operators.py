@@ -33,11 +33,6 @@ ATEN_COMPUTE = frozenset(
 )
 """ATen operators that multiply and accumulate: what precision and sparsity are about."""
 
-SMALLEST_NOTED_ZEROED_SHARE = 0.005
-"""Below this share zeroes are what training happened to leave, such as the row of a padding token."""
-SMALLEST_UNNOTED_LOW_PRECISION_SHARE = 0.5
-"""Below this share of MACs most of the work is that of full precision."""
-
 
 @dataclass(frozen=True)
 class OperatorEvidence:
@@ -66,25 +61,17 @@ def has_attention(operators: Sequence[str]) -> bool:
 
 
 def engagement_of(evidence: OperatorEvidence, optimization: OptimizationRecord) -> Engagement:
-    """The evidence beside what the optimization removed; the note says where it took no effect."""
+    """The evidence beside what the optimization removed."""
     low, total = evidence.low_precision_operators, evidence.operators
     notes = [evidence.note] if evidence.note else []
-    share = evidence.low_precision_mac_share
-    if optimization.precision != "fp32" and low == 0:
-        notes.append(f"{optimization.precision} was asked for, but no compute operator runs in low precision")
-    elif optimization.precision != "fp32" and share is not None and share < SMALLEST_UNNOTED_LOW_PRECISION_SHARE:
-        notes.append(f"{optimization.precision} was asked for, but {1 - share:.0%} of the MACs run in fp32")
-    if optimization.sparsity >= SMALLEST_NOTED_ZEROED_SHARE and not evidence.sparse_kernels:
-        zeroed = f"{optimization.sparsity:.0%} of the weights are zero"
-        notes.append(f"{zeroed}, and no kernel skips them: the engine's kernels are dense")
-    elif optimization.sparsity >= SMALLEST_NOTED_ZEROED_SHARE and evidence.zeroed_weight_used_share < 1:
+    if evidence.sparse_kernels and evidence.zeroed_weight_used_share < 1:
         notes.append(f"kernels skip {evidence.zeroed_weight_used_share:.0%} of the zeroed weights")
     removed = 1 - optimization.macs / optimization.macs_original if optimization.macs_original else 0.0
     return Engagement(
         operators=total,
         low_precision_operators=low,
         low_precision_operator_share=low / total if total else 0.0,
-        low_precision_mac_share=share,
+        low_precision_mac_share=evidence.low_precision_mac_share,
         zeroed_weight_share=optimization.sparsity,
         sparse_kernels=evidence.sparse_kernels,
         zeroed_weight_used_share=evidence.zeroed_weight_used_share,

@@ -61,14 +61,14 @@ def test_int8_leaves_fp16_over_and_counts_the_engines_layers(gpu: FakeCuda, comp
     assert int(record.settings["engine_layers"]) > 2
 
 
-def test_int8_that_the_engine_does_not_compute_in_is_noted(
+def test_int8_that_the_engine_does_not_compute_in_did_not_engage(
     gpu: FakeCuda, compile_tiny: Compile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inferlab.targets.cuda.tensorrt_engine.Engine.layers", lambda self: (5, 0))
     engagement = compile_tiny("cuda-tensorrt", "int8-static")[1].engagement
     assert engagement is not None
     assert engagement.low_precision_operators == 0
-    assert "no compute operator runs in low precision" in engagement.note
+    assert "no compute operator runs in low precision" in engagement.missed("int8-static")
 
 
 def test_a_network_that_tensorrt_refuses_is_unsupported_in_its_words(
