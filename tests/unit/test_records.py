@@ -17,7 +17,16 @@ def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
     assert QualityRecord.read(tmp_path / "a.json").value == 0.5
 
 
-@pytest.mark.parametrize("content", ["{", '{"schema_version": 2}', '{"model": "m", "surprise": 1}'])
+def test_a_record_of_another_version_says_which_and_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "artifact.json"
+    path.write_text('{"schema_version": 2}')
+    with pytest.raises(
+        ArtifactError, match=r"artifact\.json has schema_version 2; this inferlab reads 1: use the version"
+    ):
+        ArtifactRecord.read(path)
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema_version": 1}', '{"model": "m", "surprise": 1}'])
 def test_a_file_that_holds_no_such_record_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "artifact.json"
     path.write_text(content)

@@ -55,7 +55,7 @@ def test_another_version_of_the_engine_is_refused(tiny: Model, artifact: Path) -
 def test_another_schema_is_refused(tiny: Model, artifact: Path) -> None:
     manifest = artifact / "artifact.json"
     manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 2'))
-    with pytest.raises(ArtifactError, match=r"artifact\.json does not hold a ArtifactRecord"):
+    with pytest.raises(ArtifactError, match=r"artifact\.json has schema_version 2"):
         SessionFactory(artifact, tiny, cores=(0,))()
 
 
