@@ -104,8 +104,6 @@ def _quantize(path: Path, out: Path, calibration: dict[str, np.ndarray]) -> None
             "ActivationSymmetric": True,
             "WeightSymmetric": True,
             "QuantizeBias": False,
-            # Products of two activations, those of attention, stay as they are.
-            "MatMulConstBOnly": True,
             # Rounding stands in front of what computes in int8: TensorRT moves it to where it costs least.
             "OpTypesToExcludeOutputQuantization": COMPUTE,
         },
