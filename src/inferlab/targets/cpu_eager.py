@@ -86,7 +86,7 @@ class CpuEager(Target):
         if torch.get_num_interop_threads() != 1:
             torch.set_num_interop_threads(1)
         # Set by every session, since it belongs to the process, which may have run a session of another kind before.
-        torch.backends.mkldnn.matmul.fp32_precision = self.fp32_products()
+        torch.backends.mkldnn.matmul.fp32_precision = self.fp32_products()  # type: ignore[attr-defined]
         module = load_module(model, artifact_dir)
         return EagerSession(model, module, torch.bfloat16 if record.precision == "bf16" else None, self.channels_last)
 
@@ -105,7 +105,10 @@ class EagerSession:
 
         module = module if dtype is None else module.to(dtype)
         self._channels_last = channels_last
-        self._module: nn.Module | None = module.to(memory_format=torch.channels_last) if channels_last else module
+        if channels_last:
+            # torch's types know this argument for tensors alone.
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._module: nn.Module | None = module
         self._dtype = dtype
         self._inputs = [spec.name for spec in model.inputs]
         self._outputs = [spec.name for spec in model.outputs]

@@ -17,10 +17,11 @@ class ProductChain(nn.Module):
     def __init__(self, vocabulary_size: int, classes: int) -> None:
         super().__init__()
         self.rows = nn.Embedding(vocabulary_size, SIZE)
-        self.products = nn.Sequential(*(nn.Linear(SIZE, SIZE, bias=False) for _ in range(PRODUCTS)))
+        products = [nn.Linear(SIZE, SIZE, bias=False) for _ in range(PRODUCTS)]
+        self.products = nn.Sequential(*products)
         self.classifier = nn.Linear(SIZE, classes)
         with torch.no_grad():
-            for product in self.products:
+            for product in products:
                 # The variance of the rows is kept, so that no precision runs out of range.
                 product.weight.normal_(std=SIZE**-0.5)
 
