@@ -15,6 +15,7 @@ ROWS = {
     "calibrate": {"sensitivity_samples": 8},
     "prune": {"macs_kept": 0.7, "tolerance": 0.1, "round_to": 1, "samples": 32},
     "sparsify": {"zeroed": 0.5},
+    "sparsify-2-4": {},
     "finetune": {},
 }
 
