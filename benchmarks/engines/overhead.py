@@ -33,12 +33,11 @@ def engines_call(session: Any, target: str, inputs: dict[str, np.ndarray]) -> Ca
     if target == "cpu-onnxruntime":
         return lambda: session._session.run(None, inputs)
     if target == "cpu-openvino":
-        request = session._requests[1]
-        for index, array in enumerate(inputs.values()):
-            request.set_input_tensor(index, session._tensor(array, shared_memory=True))
+        session.run(inputs)
+        request = session._requests[1][0]
         return lambda: request.infer(share_outputs=True)
     if target == "cpu-inductor":
-        return lambda: session._loaders[1].boxed_run(list(tensors))
+        return lambda: session._packages[1]._loader.boxed_run(list(tensors))
 
     def eager() -> object:
         with torch.inference_mode():

@@ -31,3 +31,11 @@ def padded(array: np.ndarray, size: int) -> np.ndarray:
 
     missing = size - len(array)
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+
+def fill(buffer: np.ndarray, array: np.ndarray) -> None:
+    """Write `array` [batch, ...] into `buffer` [size, ...], padded as by `padded` and in the buffer's type."""
+    batch = len(array)
+    buffer[:batch] = array
+    if batch < len(buffer):
+        buffer[batch:] = array[-1:]

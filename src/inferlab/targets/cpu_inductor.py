@@ -16,7 +16,7 @@ from inferlab.machine import physical_cores, plan_cores
 from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets.aot_packages import example_inputs, package_file
 from inferlab.targets.base import TARGETS, Availability, Built, Target, installed_version
-from inferlab.targets.batching import compiled_size, padded
+from inferlab.targets.batching import compiled_size, fill
 from inferlab.targets.inductor_graph import operator_evidence
 from inferlab.targets.inductor_int8 import quantized
 from inferlab.targets.instructions import NO_FP16, flags_here, has_bf16
@@ -39,6 +39,7 @@ OPTIONS: dict[str, Any] = {
     # No pool of processes, which would outlive the compilation.
     "compile_threads": 1,
 }
+HALF_BYTES = 2
 REFUSED: dict[Precision, str] = {
     "fp16": NO_FP16,
     "weight-only": "Inductor's weight-only kernels for CPUs are made for large language models and are not built in",
@@ -112,44 +113,63 @@ class CpuInductor(Target):
 
 
 class InductorSession:
-    """Runs the package of the next larger size.
+    """Runs the package of the next larger size on tensors of its own, into which inputs are copied.
 
     By way of the packages' loaders: the call that torch wraps around them reads a description of all inputs and
-    outputs from JSON each time. A package's memory serves one call at a time.
+    outputs from JSON each time. A package's memory serves one call at a time. Packages take it on trust that tensors
+    are of the type and layout that they were compiled for.
     """
 
     thread_safe = False
 
     def __init__(self, model: Model, loaders: Mapping[int, Any], dtype: torch.dtype) -> None:
-        self._loaders = loaders
-        self._dtype = dtype
-        self._inputs = [(spec.name, spec.dtype) for spec in model.inputs]
+        self._inputs = [spec.name for spec in model.inputs]
         self._outputs = [spec.name for spec in model.outputs]
+        self._packages = {
+            size: _Package(loader, example_inputs(model, size, dtype, "cpu")) for size, loader in loaders.items()
+        }
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        import torch
-
-        batch = len(inputs[self._inputs[0][0]])
-        size = compiled_size(list(self._loaders), batch)
-        tensors = [self._tensor(padded(inputs[name], size), dtype) for name, dtype in self._inputs]
-        with torch.inference_mode():
-            results = self._loaders[size].boxed_run(tensors)
-            return {
-                name: result[:batch].to(torch.float32).numpy()
-                for name, result in zip(self._outputs, results, strict=True)
-            }
+        batch = len(inputs[self._inputs[0]])
+        package = self._packages.get(batch) or self._packages[compiled_size(list(self._packages), batch)]
+        results = package.run([inputs[name] for name in self._inputs])
+        return {name: result[:batch] for name, result in zip(self._outputs, results, strict=True)}
 
     def close(self) -> None:
-        self._loaders = {}
+        self._packages = {}
 
-    def _tensor(self, array: np.ndarray, dtype: str) -> torch.Tensor:
-        import numpy as np
+
+class _Package:
+    """A compiled size with the tensors that it reads, and arrays over these to write to."""
+
+    def __init__(self, loader: Any, tensors: Sequence[torch.Tensor]) -> None:
         import torch
 
-        # Torch has no notion of read-only arrays, such as those over a request's bytes, and packages take it on trust
-        # that tensors are of the type and layout that they were compiled for.
-        tensor = torch.from_numpy(np.require(array, dtype, ("C", "W")))
-        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
+        self._loader = loader
+        self._written = [
+            tensor.to(torch.float32) if tensor.dtype == torch.bfloat16 else tensor.clone() for tensor in tensors
+        ]
+        self._tensors = [
+            tensor if tensor.dtype == torch.bfloat16 else own
+            for tensor, own in zip(tensors, self._written, strict=True)
+        ]
+        self._buffers = [tensor.numpy() for tensor in self._written]
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """[size, ...] each, fp32 or as compiled, in memory that no later call writes to."""
+        for buffer, array in zip(self._buffers, arrays, strict=True):
+            fill(buffer, array)
+        for tensor, own in zip(self._tensors, self._written, strict=True):
+            if tensor is not own:
+                tensor.copy_(own)
+        return [self._array(result) for result in self._loader.boxed_run(list(self._tensors))]
+
+    def _array(self, result: torch.Tensor) -> np.ndarray:
+        if result.element_size() == HALF_BYTES:
+            return result.float().numpy()
+        # A package that computes nothing gives back what it was given.
+        own = any(result.data_ptr() == tensor.data_ptr() for tensor in self._tensors)
+        return result.numpy().copy() if own else result.numpy()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inferlab.errors import Unsupported
 from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets.base import TARGETS, Availability, Built, Target, installed_version
-from inferlab.targets.batching import compiled_size, padded
+from inferlab.targets.batching import compiled_size, fill
 from inferlab.targets.instructions import NO_FP16
 from inferlab.targets.openvino_graph import operator_evidence
 from inferlab.targets.openvino_int8 import quantized, rounds_activations, with_8_bit_weights
@@ -97,29 +97,34 @@ class CpuOpenVino(Target):
 
 
 class OpenVinoSession:
-    """One infer request for each batch size. A request holds the tensors of one call, so one thread at a time."""
+    """One infer request for each batch size. A request holds the tensors of one call, so one thread at a time.
+
+    Inputs are copied into the request's own tensors: to hand over an array took longer, and OpenVINO refuses those that
+    are read-only, such as those over a request's bytes.
+    """
 
     thread_safe = False
 
     def __init__(self, model: Model, requests: dict[int, Any]) -> None:
-        self._tensor: Any = import_openvino().Tensor
-        self._requests = requests
-        self._inputs = [(spec.name, spec.dtype) for spec in model.inputs]
+        self._inputs = [spec.name for spec in model.inputs]
         self._outputs = [spec.name for spec in model.outputs]
+        self._requests = {
+            # Of fixed shapes, a request's tensors stay where they are.
+            size: (
+                request,
+                [request.get_input_tensor(index).data for index in range(len(self._inputs))],
+                [request.get_output_tensor(index).data for index in range(len(self._outputs))],
+            )
+            for size, request in requests.items()
+        }
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        import numpy as np
-
-        batch = len(inputs[self._inputs[0][0]])
-        size = compiled_size(list(self._requests), batch)
-        request = self._requests[size]
-        # OpenVINO reads these arrays where they are, so this list keeps them until it has. It refuses read-only ones,
-        # such as those over a request's bytes, which are copied.
-        arrays = [np.require(padded(inputs[name], size), dtype, ("C", "W")) for name, dtype in self._inputs]
-        for index, array in enumerate(arrays):
-            request.set_input_tensor(index, self._tensor(array, shared_memory=True))
+        batch = len(inputs[self._inputs[0]])
+        request, buffers, results = self._requests.get(batch) or self._requests[compiled_size(list(self._requests), batch)]
+        for name, buffer in zip(self._inputs, buffers, strict=True):
+            fill(buffer, inputs[name])
         request.infer(share_outputs=True)
-        return {name: request.get_output_tensor(index).data[:batch].copy() for index, name in enumerate(self._outputs)}
+        return {name: result[:batch].copy() for name, result in zip(self._outputs, results, strict=True)}
 
     def close(self) -> None:
         self._requests = {}
