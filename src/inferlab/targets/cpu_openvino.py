@@ -120,7 +120,9 @@ class OpenVinoSession:
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         batch = len(inputs[self._inputs[0]])
-        request, buffers, results = self._requests.get(batch) or self._requests[compiled_size(list(self._requests), batch)]
+        request, buffers, results = (
+            self._requests.get(batch) or self._requests[compiled_size(list(self._requests), batch)]
+        )
         for name, buffer in zip(self._inputs, buffers, strict=True):
             fill(buffer, inputs[name])
         request.infer(share_outputs=True)
