@@ -33,6 +33,7 @@ from inferlab.targets.neuron_compiler import (
     PLATFORM,
     PLATFORM_VARIABLE,
     Analysis,
+    AnalysisError,
     analyze_to,
     compile_one,
     compiler_arguments,
@@ -158,7 +159,10 @@ class Inf2NeuronX(Target):
             traces[size] = taken(traced_file(size), size, arguments, compile_to)
         smallest = min(batch_sizes)
         # Which operators there are kernels for is no matter of flags, and asking compiles each of them.
-        taken(ANALYSIS_FILE, smallest, [], partial(analyze_to, source.module, example(smallest)))
+        try:
+            taken(ANALYSIS_FILE, smallest, [], partial(analyze_to, source.module, example(smallest)))
+        except AnalysisError as failure:  # not kept: another host, or the next run, may get one
+            Analysis(problem=str(failure)).write(out_dir / ANALYSIS_FILE)
         analysis = Analysis.read(out_dir / ANALYSIS_FILE)
         records = [each.record for each in traces.values()]
         return Built(

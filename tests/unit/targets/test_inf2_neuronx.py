@@ -19,6 +19,7 @@ from inferlab.targets.compiling import compile_apart, compile_artifact
 from inferlab.targets.evaluating import Artifact, evaluation_worker
 from inferlab.targets.inf2_neuronx import Inf2NeuronX
 from inferlab.targets.loading import SessionFactory
+from inferlab.targets.neuron_compiler import Analysis, AnalysisError
 from targets.conftest import Compile
 from targets.tiny import TinyNetwork, expected, optimized, write_optimized
 
@@ -109,6 +110,23 @@ def test_what_was_compiled_before_is_taken(neuron_device: Path, compile_tiny: Co
     assert first.build_time_s is not None
     assert second.build_time_s is not None
     assert second.build_time_s > first.build_time_s  # the time of both, one of them spent before
+
+
+def test_an_analysis_that_failed_is_asked_for_again(
+    neuron_device: Path, compile_tiny: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments: object) -> None:
+        raise AnalysisError("no device here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("inferlab.targets.neuron_compiler.analyzed", failing)
+        folder, record = compile_tiny("inf2-neuronx", "fp32", (1,))
+    assert record.engagement is not None
+    assert "gave no answer: no device here" in record.engagement.note
+    assert Analysis.read(folder / "analysis.json").problem == "no device here"
+    _, again = compile_tiny("inf2-neuronx", "fp32", (1,))
+    assert again.engagement is not None
+    assert "gave no answer" not in again.engagement.note
 
 
 def test_another_compiler_compiles_again(
