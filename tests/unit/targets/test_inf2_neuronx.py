@@ -218,8 +218,8 @@ def test_a_core_belongs_to_one_process(neuron_device: Path, compile_tiny: Compil
 def test_on_several_cores_each_takes_a_part_of_a_batch(
     neuron_device: Path, compile_tiny: Compile, tiny: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("NEURON_RT_VISIBLE_CORES", "0-1")  # compiling takes the cores of this process, too
     folder, _ = compile_tiny("inf2-neuronx", "fp32", (1, 2, 4))
-    monkeypatch.setenv("NEURON_RT_VISIBLE_CORES", "0-1")
     session = SessionFactory(folder, tiny, cores=(0,))()
     for batch in (1, 3, 4):
         inputs = tiny.preprocess(tiny.example_samples(batch, seed=3))
