@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, ClassVar
 from inferlab.errors import Unsupported
 from inferlab.files import file_digest
 from inferlab.models.structure import STRUCTURE_FILE, WEIGHTS_FILE
-from inferlab.processes import cores_of
 from inferlab.records import Accelerator, ArtifactRecord, Precision
 from inferlab.targets.base import (
     TARGETS,
@@ -38,7 +37,7 @@ from inferlab.targets.neuron_compiler import (
     compile_one,
     compiler_arguments,
 )
-from inferlab.targets.neuron_devices import CORES_VARIABLE, neuron_devices, visible_cores
+from inferlab.targets.neuron_devices import CORES_VARIABLE, count_visible, neuron_devices, visible_cores
 from inferlab.targets.neuron_profile import neuron_profiling
 from inferlab.targets.neuron_session import NeuronSession, load_traced
 from inferlab.targets.operators import OperatorEvidence, compute_operators, has_attention
@@ -111,7 +110,7 @@ class Inf2NeuronX(Target):
         return everywhere(visible_cores(cores))
 
     def device_cores(self) -> int:
-        return len(cores_of(os.environ.get(CORES_VARIABLE, str(FIRST_CORE))))
+        return count_visible(os.environ.get(CORES_VARIABLE, str(FIRST_CORE)))
 
     def profiling(self, out_dir: Path) -> Profiling:
         return neuron_profiling(out_dir)
