@@ -29,6 +29,7 @@ from inferlab.targets.base import (
 from inferlab.targets.compiled_store import STORE, CompileTo, Taken, taken_or_compiled
 from inferlab.targets.neuron_compiler import (
     CAST_TYPES,
+    FLAGS_VARIABLE,
     PLATFORM,
     PLATFORM_VARIABLE,
     Analysis,
@@ -186,8 +187,9 @@ def prepare_import(device: bool) -> None:
     """Set what Neuron's packages read when they are imported, so that it stands before that.
 
     A process that nobody gave cores takes the first one and leaves its neighbours theirs. Without a device the compiler
-    has to be told the chip.
+    has to be told the chip. Flags come from us alone, since what was compiled is kept by those that we name.
     """
+    os.environ.pop(FLAGS_VARIABLE, None)
     os.environ.setdefault(CORES_VARIABLE, str(FIRST_CORE))
     if not device:
         os.environ[PLATFORM_VARIABLE] = PLATFORM

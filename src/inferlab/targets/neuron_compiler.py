@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PLATFORM_VARIABLE = "NEURON_PLATFORM_TARGET_OVERRIDE"
 """Names the chip on a host that has none; Neuron's packages read it when they are imported."""
 PLATFORM = "inf2"
+FLAGS_VARIABLE = "NEURON_CC_FLAGS"
+"""Flags that Neuron's packages give the compiler beside those of a call."""
 MOST_NAMED = 5
 REFUSED_BY_COMPILER = re.compile(r"neuronx-cc failed with [1-9]")
 """As trace says it of an exit code; a signal that ended the compiler is a negative one."""

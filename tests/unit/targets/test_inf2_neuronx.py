@@ -249,6 +249,14 @@ def test_cores_that_the_environment_names_are_kept(
     assert sys.modules["torch_neuronx"].visible_cores() == [1]
 
 
+def test_flags_of_the_environment_are_not_compiled_with(
+    neuron_device: Path, compile_tiny: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEURON_CC_FLAGS", "--auto-cast all")
+    compile_tiny("inf2-neuronx", "fp32", (1,))
+    assert "NEURON_CC_FLAGS" not in os.environ
+
+
 @pytest.mark.parametrize("precision", ["int8-static", "int8-dynamic", "weight-only"])
 def test_int8_is_unsupported(neuron_device: Path, compile_tiny: Compile, precision: str) -> None:
     _, record = compile_tiny("inf2-neuronx", precision)
