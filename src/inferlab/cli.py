@@ -79,13 +79,13 @@ def profile(name: Annotated[str, typer.Argument(help="A row of params.yaml profi
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     self_test: Annotated[
-        str, typer.Option(metavar="TARGET", help="Instead run this target dry, on stand-ins for its device.")
-    ] = "",
+        str | None, typer.Option(metavar="TARGET", help="Instead run this target dry, on stand-ins for its device.")
+    ] = None,
 ) -> None:
     """Say which targets and telemetry are here, why not and how to get them, and what hinders measurements."""
     from inferlab.doctor.command import run, run_self_test
 
-    if not self_test:
+    if self_test is None:
         run(ROOT, as_json=as_json)
     elif not run_self_test(self_test, as_json=as_json):
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from targets.tiny import TinyModel, optimized, write_optimized
 from inferlab.device_profile import run
 from inferlab.errors import UserError
 from inferlab.stand_ins.install import fake_neuron
-from inferlab.targets.compiling import compile_artifact
+from inferlab.targets.compiling import compile_apart
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 
@@ -18,7 +18,7 @@ def test_batches_are_profiled_in_a_process_of_their_own(tmp_path: Path, monkeypa
     model = TinyModel()
     write_optimized(model, tmp_path / "optimized")
     with fake_neuron(tmp_path / "device"):
-        compile_artifact(model, optimized(), tmp_path / "optimized", "inf2-neuronx", (1, 2), tmp_path / "artifact")
+        compile_apart(model, optimized(), tmp_path / "optimized", "inf2-neuronx", (1, 2), tmp_path / "artifact")
         said = run(model, tmp_path / "artifact", "inf2-neuronx", 2, Path("profile"))
         assert said.count("on core 0: a stand-in ran it") == 1
         assert "port 3001" in said

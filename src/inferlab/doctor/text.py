@@ -68,6 +68,7 @@ def _machine(machine: MachineRecord) -> str:
 def _targets(targets: Sequence[TargetAbility]) -> Table:
     precisions = get_args(Precision)
     table = _table("Targets", ("target", *precisions))
+    table.columns[0].no_wrap = True  # people copy these names; in 80 columns precisions are folded
     for target in targets:
         outcomes = {one.name: SHORT[one.outcome] for one in target.precisions}
         table.add_row(target.name, *(outcomes[precision] for precision in precisions))

@@ -49,10 +49,11 @@ def taken_or_compiled(
     """Put the file that these inputs give at `into`: out of the store, else compiled and kept there.
 
     What a test double compiled is never taken for a device's. Raises ArtifactError where the file in the store is
-    damaged, and what `compile_to` raises.
+    damaged, and what `compile_to` raises; nothing is kept then.
     """
     folder = store / digest_of({**inputs, "provenance": provenance})
-    if (folder / MANIFEST).is_file():
+    # A damaged file is deleted, as its error asks for, and its manifest stays.
+    if (folder / MANIFEST).is_file() and (folder / CONTENT).is_file():
         record = CompiledRecord.read(folder / MANIFEST)
         check_digests(folder, {CONTENT: record.sha256})
         shutil.copyfile(folder / CONTENT, into)

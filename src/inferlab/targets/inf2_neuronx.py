@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, ClassVar
 from inferlab.errors import Unsupported
 from inferlab.files import file_digest
 from inferlab.models.structure import STRUCTURE_FILE, WEIGHTS_FILE
-from inferlab.processes import cores_of
 from inferlab.records import Accelerator, ArtifactRecord, Precision
 from inferlab.targets.base import (
     TARGETS,
@@ -30,14 +29,16 @@ from inferlab.targets.base import (
 from inferlab.targets.compiled_store import STORE, CompileTo, Taken, taken_or_compiled
 from inferlab.targets.neuron_compiler import (
     CAST_TYPES,
+    FLAGS_VARIABLE,
     PLATFORM,
     PLATFORM_VARIABLE,
     Analysis,
+    AnalysisError,
     analyze_to,
     compile_one,
     compiler_arguments,
 )
-from inferlab.targets.neuron_devices import CORES_VARIABLE, neuron_devices, visible_cores
+from inferlab.targets.neuron_devices import CORES_VARIABLE, count_visible, neuron_devices, visible_cores
 from inferlab.targets.neuron_profile import neuron_profiling
 from inferlab.targets.neuron_session import NeuronSession, load_traced
 from inferlab.targets.operators import OperatorEvidence, compute_operators, has_attention
@@ -110,7 +111,7 @@ class Inf2NeuronX(Target):
         return everywhere(visible_cores(cores))
 
     def device_cores(self) -> int:
-        return len(cores_of(os.environ.get(CORES_VARIABLE, str(FIRST_CORE))))
+        return count_visible(os.environ.get(CORES_VARIABLE, str(FIRST_CORE)))
 
     def profiling(self, out_dir: Path) -> Profiling:
         return neuron_profiling(out_dir)
@@ -158,7 +159,10 @@ class Inf2NeuronX(Target):
             traces[size] = taken(traced_file(size), size, arguments, compile_to)
         smallest = min(batch_sizes)
         # Which operators there are kernels for is no matter of flags, and asking compiles each of them.
-        taken(ANALYSIS_FILE, smallest, [], partial(analyze_to, source.module, example(smallest)))
+        try:
+            taken(ANALYSIS_FILE, smallest, [], partial(analyze_to, source.module, example(smallest)))
+        except AnalysisError as failure:  # not kept: another host, or the next run, may get one
+            Analysis(problem=str(failure)).write(out_dir / ANALYSIS_FILE)
         analysis = Analysis.read(out_dir / ANALYSIS_FILE)
         records = [each.record for each in traces.values()]
         return Built(
@@ -183,8 +187,9 @@ def prepare_import(device: bool) -> None:
     """Set what Neuron's packages read when they are imported, so that it stands before that.
 
     A process that nobody gave cores takes the first one and leaves its neighbours theirs. Without a device the compiler
-    has to be told the chip.
+    has to be told the chip. Flags come from us alone, since what was compiled is kept by those that we name.
     """
+    os.environ.pop(FLAGS_VARIABLE, None)
     os.environ.setdefault(CORES_VARIABLE, str(FIRST_CORE))
     if not device:
         os.environ[PLATFORM_VARIABLE] = PLATFORM

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PLATFORM_VARIABLE = "NEURON_PLATFORM_TARGET_OVERRIDE"
 """Names the chip on a host that has none; Neuron's packages read it when they are imported."""
 PLATFORM = "inf2"
+FLAGS_VARIABLE = "NEURON_CC_FLAGS"
+"""Flags that Neuron's packages give the compiler beside those of a call."""
 MOST_NAMED = 5
 REFUSED_BY_COMPILER = re.compile(r"neuronx-cc failed with [1-9]")
 """As trace says it of an exit code; a signal that ended the compiler is a negative one."""
@@ -66,24 +68,42 @@ class Analysis(Record):
         return f"torch_neuronx.analyze: neuronx-cc takes {self.supported} of {self.operators} operators{named}"
 
 
+class AnalysisError(Exception):
+    """torch_neuronx.analyze gave no answer; the message is its own."""
+
+
 def analyzed(module: nn.Module, example: tuple[Tensor, ...]) -> Analysis:
-    """Ask torch_neuronx.analyze, which compiles each operator by itself. Its failure is an answer too."""
+    """Ask torch_neuronx.analyze, which compiles each operator by itself. Raises AnalysisError where it fails."""
     import torch_neuronx
 
+    # Without being told it deadlocks on such models (its documentation).
+    transformers = any(type(part).__module__.startswith("transformers.") for part in module.modules())
     with tempfile.TemporaryDirectory() as folder:
         try:
             report = torch_neuronx.analyze(
-                module, example, compiler_workdir=folder, max_workers=len(os.sched_getaffinity(0))
+                module,
+                example,
+                compiler_workdir=folder,
+                max_workers=len(os.sched_getaffinity(0)),
+                is_hf_transformers=transformers,
             )
-        except RuntimeError as error:
-            return Analysis(problem=_first_line(error))
+        except Exception as error:  # whatever it is, what was compiled runs without an analysis
+            raise AnalysisError(_first_line(error)) from error
     refused = [str(operator["kind"]) for operator in report["unsupported_operators"]]
     supported = sum(int(count) for count in report["supported_operators"].values())
     return Analysis(supported=supported, operators=supported + len(refused), unsupported=tuple(dict.fromkeys(refused)))
 
 
+def analyzed_or_why_not(module: nn.Module, example: tuple[Tensor, ...]) -> Analysis:
+    """The same, but a failure is an answer, too."""
+    try:
+        return analyzed(module, example)
+    except AnalysisError as failure:
+        return Analysis(problem=str(failure))
+
+
 def analyze_to(module: nn.Module, example: tuple[Tensor, ...], out: Path) -> tuple[float, None]:
-    """Write the analysis to `out`; the seconds that it took."""
+    """Write the analysis to `out`; the seconds that it took. Raises AnalysisError."""
     began_s = time.perf_counter()
     analyzed(module, example).write(out)
     return time.perf_counter() - began_s, None
@@ -110,7 +130,7 @@ def compile_one(
                 module, example, compiler_workdir=folder, compiler_args=list(arguments), **host_only
             )
         except RuntimeError as error:
-            analysis = analyzed(module, example)
+            analysis = analyzed_or_why_not(module, example)
             if not analysis.unsupported and not REFUSED_BY_COMPILER.search(str(error)):
                 raise
             raise Unsupported(f"{_first_line(error)}; {analysis.note}") from error

@@ -1,5 +1,6 @@
 """Which Neuron devices are here, as neuron-ls lists them (AWS Neuron SDK, neuron-ls user guide)."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -59,3 +60,12 @@ def visible_cores(cores: Sequence[int]) -> dict[str, str]:
     if not text or "," in text:
         raise UserError(f"NeuronCores {list(cores)} of one process: {text!r} is not allowed; allowed: a range as 0-3")
     return {CORES_VARIABLE: text}
+
+
+def count_visible(text: str) -> int:
+    """How many NeuronCores a process has in whose environment this stands. Raises UserError where it is no range."""
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    count = int(found[2] or found[1]) - int(found[1]) + 1 if found else 0
+    if count < 1:
+        raise UserError(f"{CORES_VARIABLE} {text!r} is not allowed; allowed: an index or a range as 0-3")
+    return count

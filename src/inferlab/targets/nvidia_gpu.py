@@ -6,6 +6,7 @@ of the PCI bus, which is NVML's order, unless `placement` gives it another one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -19,6 +20,10 @@ DRIVER_HINT = "install NVIDIA's driver, and check it with nvidia-smi: docs/cuda.
 TORCH_HINT = "install torch's CUDA build into .venv: docs/cuda.md"
 NOT_CUDA = ("cpu", "rocm", "xpu")
 """How the local version of a build of torch for something else begins."""
+
+VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
+NOTHING_VISIBLE = ("", "-1")
+"""What hides all GPUs from CUDA; NVML lists them all the same."""
 
 Capability = tuple[int, int]
 """NVIDIA's compute capability, major and minor: 8.9 is (8, 9)."""
@@ -95,6 +100,9 @@ def gpu_for_torch(engine: str, at_least: Capability, packages: Mapping[str, tupl
         return Availability(available=False, reason=str(absent), hint=absent.hint)
     if lacking is not None:
         return lacking
+    if (hidden := os.environ.get(VISIBLE_VARIABLE)) in NOTHING_VISIBLE:
+        reason = f"there is a GPU, but {VISIBLE_VARIABLE} is {hidden!r} and hides it from CUDA"
+        return Availability(available=False, reason=reason, hint=f"unset {VISIBLE_VARIABLE}")
     torch_version = installed_version("torch")
     if torch_version.partition("+")[2].startswith(NOT_CUDA):
         reason = f"there is a GPU, but torch {torch_version} is a build without CUDA"
@@ -109,7 +117,7 @@ def gpu_for_torch(engine: str, at_least: Capability, packages: Mapping[str, tupl
 def on_gpus(cores: tuple[int, ...]) -> Placement:
     """A process that sees these GPUs alone. CUDA orders GPUs by speed unless it is told to do it as NVML does."""
     numbers = ",".join(map(str, cores))
-    return everywhere({"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": numbers})
+    return everywhere({"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE_VARIABLE: numbers})
 
 
 def written(capability: Capability) -> str:

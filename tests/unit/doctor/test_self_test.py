@@ -40,6 +40,8 @@ def test_a_target_without_stand_ins_is_the_users_error() -> None:
         self_test("cpu-eager")
     with pytest.raises(UnknownNameError, match="Did you mean 'inf2-neuronx'"):
         self_test("inf2-neuron")
+    nameless = CliRunner().invoke(app, ["doctor", "--self-test", ""])
+    assert isinstance(nameless.exception, UnknownNameError)
 
 
 def test_a_step_that_fails_ends_the_run_and_everything_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

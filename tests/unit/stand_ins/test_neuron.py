@@ -44,7 +44,9 @@ class Two(nn.Module):
 
 
 def saved(neuronx: Any, folder: Path, module: nn.Module, example: Any) -> Path:
-    torch.jit.save(neuronx.trace(module, example, compiler_args=FLAGS), str(folder / "trace.pt"))
+    """A trace that was made for another host, so that this process has no core by it."""
+    traced = neuronx.trace(module, example, compiler_args=FLAGS, cpu_backend=True)
+    torch.jit.save(traced, str(folder / "trace.pt"))
     return folder / "trace.pt"
 
 
@@ -98,6 +100,7 @@ def test_what_the_compiler_cannot_do_is_refused_and_analyzed(neuronx: Any, modul
     (refused,) = report["unsupported_operators"]
     assert refusal.startswith(refused["kind"])
     assert refused["failureAt"] == "neuronx-cc"
+    assert set(refused) == {"kind", "failureAt", "call", "opGraph"}
     assert set(report) == {
         "torch_neuronx_version",
         "neuronx_cc_version",
@@ -105,6 +108,14 @@ def test_what_the_compiler_cannot_do_is_refused_and_analyzed(neuronx: Any, modul
         "supported_operators",
         "unsupported_operators",
     }
+
+
+def test_a_trace_is_on_a_core_of_its_process_at_once(neuronx: Any, tmp_path: Path) -> None:
+    neuronx.trace(nn.Linear(4, 2), EXAMPLE, compiler_args=FLAGS)
+    assert [(tmp_path / f"core-{core}").read_text() for core in (0, 1)] == [str(os.getpid())] * 2
+    neuronx.RUNTIME._pid = os.getpid() + 1  # as a fork would find it
+    with pytest.raises(RuntimeError, match="Incompatible runtime state: NRT_STATE_CHILD"):
+        neuronx.trace(nn.Linear(4, 2), EXAMPLE, compiler_args=FLAGS)
 
 
 def test_a_forked_process_cannot_use_the_device(neuronx: ModuleType, tmp_path: Path) -> None:

@@ -43,11 +43,13 @@ def test_other_inputs_and_other_provenance_compile_again(tmp_path: Path) -> None
     assert compiler.calls == 3
 
 
-def test_what_was_not_kept_whole_is_compiled_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["compiled.json", "compiled"])
+def test_what_was_not_kept_whole_is_compiled_again(tmp_path: Path, missing: str) -> None:
     compiler = Compiler()
     take(tmp_path, compiler, {})
-    next(tmp_path.glob("store/*/compiled.json")).unlink()
+    next(tmp_path.glob(f"store/*/{missing}")).unlink()
     assert not take(tmp_path, compiler, {}).kept
+    assert take(tmp_path, compiler, {}).kept
 
 
 def test_damage_is_an_error_and_no_artifact(tmp_path: Path) -> None:

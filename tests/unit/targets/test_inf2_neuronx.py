@@ -19,6 +19,7 @@ from inferlab.targets.compiling import compile_apart, compile_artifact
 from inferlab.targets.evaluating import Artifact, evaluation_worker
 from inferlab.targets.inf2_neuronx import Inf2NeuronX
 from inferlab.targets.loading import SessionFactory
+from inferlab.targets.neuron_compiler import Analysis, AnalysisError
 from targets.conftest import Compile
 from targets.tiny import TinyNetwork, expected, optimized, write_optimized
 
@@ -111,6 +112,23 @@ def test_what_was_compiled_before_is_taken(neuron_device: Path, compile_tiny: Co
     assert second.build_time_s > first.build_time_s  # the time of both, one of them spent before
 
 
+def test_an_analysis_that_failed_is_asked_for_again(
+    neuron_device: Path, compile_tiny: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments: object) -> None:
+        raise AnalysisError("no device here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("inferlab.targets.neuron_compiler.analyzed", failing)
+        folder, record = compile_tiny("inf2-neuronx", "fp32", (1,))
+    assert record.engagement is not None
+    assert "gave no answer: no device here" in record.engagement.note
+    assert Analysis.read(folder / "analysis.json").problem == "no device here"
+    _, again = compile_tiny("inf2-neuronx", "fp32", (1,))
+    assert again.engagement is not None
+    assert "gave no answer" not in again.engagement.note
+
+
 def test_another_compiler_compiles_again(
     neuron_device: Path, compile_tiny: Compile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,8 +218,8 @@ def test_a_core_belongs_to_one_process(neuron_device: Path, compile_tiny: Compil
 def test_on_several_cores_each_takes_a_part_of_a_batch(
     neuron_device: Path, compile_tiny: Compile, tiny: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("NEURON_RT_VISIBLE_CORES", "0-1")  # compiling takes the cores of this process, too
     folder, _ = compile_tiny("inf2-neuronx", "fp32", (1, 2, 4))
-    monkeypatch.setenv("NEURON_RT_VISIBLE_CORES", "0-1")
     session = SessionFactory(folder, tiny, cores=(0,))()
     for batch in (1, 3, 4):
         inputs = tiny.preprocess(tiny.example_samples(batch, seed=3))
@@ -229,6 +247,14 @@ def test_cores_that_the_environment_names_are_kept(
     monkeypatch.setenv("NEURON_RT_VISIBLE_CORES", "1")
     compile_tiny("inf2-neuronx")
     assert sys.modules["torch_neuronx"].visible_cores() == [1]
+
+
+def test_flags_of_the_environment_are_not_compiled_with(
+    neuron_device: Path, compile_tiny: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEURON_CC_FLAGS", "--auto-cast all")
+    compile_tiny("inf2-neuronx", "fp32", (1,))
+    assert "NEURON_CC_FLAGS" not in os.environ
 
 
 @pytest.mark.parametrize("precision", ["int8-static", "int8-dynamic", "weight-only"])

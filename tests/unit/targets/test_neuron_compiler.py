@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -6,7 +7,14 @@ from torch import Tensor, nn
 
 from inferlab.errors import Unsupported
 from inferlab.targets.inf2_neuronx import prepare_import
-from inferlab.targets.neuron_compiler import Analysis, analyzed, compile_one, compiler_arguments
+from inferlab.targets.neuron_compiler import (
+    Analysis,
+    AnalysisError,
+    analyzed,
+    analyzed_or_why_not,
+    compile_one,
+    compiler_arguments,
+)
 
 FLAGS = compiler_arguments("fp32", attention=False)
 EXAMPLE = (torch.ones(1, 4),)
@@ -55,17 +63,45 @@ def test_a_compiler_that_refuses_is_told_from_one_that_was_killed(
     assert isinstance(failure.value, kind)
 
 
-def test_an_analysis_that_fails_is_an_answer(neuron_device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", [RuntimeError, AssertionError])
+def test_an_analysis_that_fails_says_why(
+    neuron_device: Path, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
+) -> None:
     prepare_import(device=True)
     import torch_neuronx
 
     def failing(*arguments: object, **options: object) -> None:
-        raise RuntimeError("neuronx-cc is not installed.\npip install it")
+        raise failure("neuronx-cc is not installed.\npip install it")
 
     monkeypatch.setattr(torch_neuronx, "analyze", failing)
-    found = analyzed(nn.Linear(4, 2), EXAMPLE)
+    with pytest.raises(AnalysisError, match=r"^neuronx-cc is not installed.$"):
+        analyzed(nn.Linear(4, 2), EXAMPLE)
+    found = analyzed_or_why_not(nn.Linear(4, 2), EXAMPLE)
     assert (found.share, found.problem) == (None, "neuronx-cc is not installed.")
     assert "gave no answer" in found.note
+
+
+class OfTransformers(nn.Linear):
+    __module__ = "transformers.models.bert.modeling_bert"
+
+
+def test_an_analysis_is_told_of_models_on_which_it_would_deadlock(
+    neuron_device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_import(device=True)
+    import torch_neuronx
+
+    told: list[bool] = []
+    real = torch_neuronx.analyze
+
+    def noting(*arguments: Any, is_hf_transformers: bool, **options: Any) -> Any:
+        told.append(is_hf_transformers)
+        return real(*arguments, is_hf_transformers=is_hf_transformers, **options)
+
+    monkeypatch.setattr(torch_neuronx, "analyze", noting)
+    for layer in (nn.Linear(4, 2), OfTransformers(4, 2)):
+        analyzed(nn.Sequential(layer), EXAMPLE)
+    assert told == [False, True]
 
 
 def test_a_share_is_of_all_operators() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from inferlab.errors import UserError
-from inferlab.targets.neuron_devices import neuron_devices, visible_cores
+from inferlab.targets.neuron_devices import count_visible, neuron_devices, visible_cores
 
 OLD_TOOLS = {"neuron_device": 0, "bdf": "00:1f.0", "connected_to": None, "nc_count": 2, "memory_size": 2**35}
 
@@ -55,3 +55,10 @@ def test_cores_are_an_index_or_a_range() -> None:
         visible_cores((0, 2))
     with pytest.raises(UserError):
         visible_cores(())
+
+
+def test_cores_in_the_environment_are_counted_as_the_runtime_reads_them() -> None:
+    assert [count_visible(text) for text in ("0", "11", "2-5")] == [1, 1, 4]
+    for text in ("", "one", "0,2", "3-1", "-1"):
+        with pytest.raises(UserError, match=f"NEURON_RT_VISIBLE_CORES '{text}' is not allowed; allowed: an index"):
+            count_visible(text)

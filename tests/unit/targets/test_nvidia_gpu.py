@@ -24,6 +24,7 @@ CUDA_TARGETS = [name for name in TARGETS.names() if name.startswith("cuda-")]
 def cuda_build(nvidia_driver: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A driver with a GPU, and a CUDA build of torch by its version."""
     monkeypatch.setattr(nvidia_gpu, "installed_version", lambda name: "2.13.0+cu130")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return nvidia_driver
 
 
@@ -60,6 +61,15 @@ def test_a_driver_without_gpus(nvidia_driver: Any) -> None:
     nvidia_driver.COUNT = 0
     assert here()[1] == "the NVIDIA driver finds no GPU"
     assert compute_capability() is None
+
+
+@pytest.mark.parametrize("nothing", ["", "-1"])
+def test_a_gpu_that_the_environment_hides(cuda_build: Any, monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", nothing)
+    reason = f"there is a GPU, but CUDA_VISIBLE_DEVICES is '{nothing}' and hides it from CUDA"
+    assert here() == (False, reason, "unset CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert here()[0]
 
 
 def test_a_gpu_that_is_too_old(nvidia_driver: Any) -> None:

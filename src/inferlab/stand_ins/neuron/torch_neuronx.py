@@ -172,7 +172,10 @@ def trace(
     inline_weights_to_neff: bool = True,
     cpu_backend: bool = False,
 ) -> Any:
-    """Trace a module for these shapes. Raises RuntimeError for what compiler or host refuse."""
+    """Trace a module for these shapes. Raises RuntimeError for what compiler or host refuse.
+
+    Unless it is traced for another host it is loaded onto a core right away, as after torch.jit.load.
+    """
     flags = _flags(compiler_args)
     if input_output_aliases or not inline_weights_to_neff:
         raise RuntimeError("this stand-in has neither states on the device nor weights outside the NEFF")
@@ -193,6 +196,8 @@ def trace(
     if compiler_workdir is not None:
         neff = {"flags": flags, "interface": interface, "operators": kinds, "weights": _digest(func)}
         Path(compiler_workdir, "graph.neff").write_text(json.dumps(neff, sort_keys=True), encoding="utf-8")
+    if not cpu_backend:
+        RUNTIME.load()
     return _traced(_Compiled(func, json.dumps(interface)), inputs)
 
 
@@ -211,9 +216,7 @@ def analyze(
     kinds = [kind for kind in _operators(func, inputs) if kind not in additional_ignored_ops]
     supported = Counter(kind for kind in kinds if not _refusal(kind))
     unsupported = [
-        {"kind": kind, "compute_engine": "CPU", "failureAt": "neuronx-cc", "call": "", "opGraph": ""}
-        for kind in kinds
-        if _refusal(kind)
+        {"kind": kind, "failureAt": "neuronx-cc", "call": "", "opGraph": ""} for kind in kinds if _refusal(kind)
     ]
     return {
         "torch_neuronx_version": __version__,

@@ -82,6 +82,8 @@ class StaticSession:
         hosts = {spec.name: pinned((size, *spec.shape), getattr(torch, spec.dtype)) for spec in model.inputs}
         inputs = [torch.ones(host.shape, dtype=host.dtype, device=device) for host in hosts.values()]
         graph: torch.cuda.CUDAGraph | None = None
+        # Weights and inputs come by the default stream, for which ours does not wait.
+        torch.cuda.synchronize()
         with torch.cuda.stream(self._stream):
             outputs = _tuple(run(*inputs))
             if graphs:
