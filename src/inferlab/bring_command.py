@@ -80,12 +80,16 @@ def _machines_of(source: Path) -> Path:
 
 
 def _check_names(machines: Path, folder: Path) -> None:
-    """Raise UserError for a link, or for a name that no result has, on the way to a set's folder or inside it."""
+    """Raise UserError for a link, a pipe or a name that no result has, on the way to a set's folder or inside it."""
     on_the_way = [machines / part for part in _parents(folder.relative_to(machines))]
     for path in (*on_the_way, *sorted(folder.rglob("*"))):
         if path.is_symlink():
             raise UserError(f"{path}: it is a link; results are plain files and folders")
-        if (path.is_dir() or _is_result(path.relative_to(folder).as_posix())) and not NAME.fullmatch(path.name):
+        is_result = path not in on_the_way and _is_result(path.relative_to(folder).as_posix())
+        # Reading from a pipe would wait for a writer, without end.
+        if is_result and not path.is_file():
+            raise UserError(f"{path}: it is no file; results are plain files and folders")
+        if (path.is_dir() or is_result) and not NAME.fullmatch(path.name):
             raise UserError(f"{path}: {path.name!r} is no name of results; allowed: letters, digits and . _ + -")
 
 

@@ -143,7 +143,7 @@ class OptimizationRecord(Record):
 
 
 LEAST_LOW_PRECISION_SHARE = 0.5
-"""Of the MACs; below it most of the work is that of full precision."""
+"""Of the MACs, or of the operators where MACs are not known; below it most of the work is that of full precision."""
 
 
 class Engagement(Frozen):
@@ -166,13 +166,15 @@ class Engagement(Frozen):
     def missed(self, precision: Precision) -> str:
         """What did not take effect of an optimization to `precision`, or not in most of it; empty where all did."""
         reasons = []
-        low, share = self.low_precision_operators, self.low_precision_mac_share
+        low, share, of = self.low_precision_operators, self.low_precision_mac_share, "MACs"
+        if share is None:
+            share, of = self.low_precision_operator_share, "operators"
         if precision == "weight-only":
             reasons += ["weights are stored in low precision, and no operator computes in it"] if low == 0 else []
         elif precision != "fp32" and low == 0:
             reasons.append(f"{precision} was asked for, and no compute operator runs in low precision")
-        elif precision != "fp32" and share is not None and share < LEAST_LOW_PRECISION_SHARE:
-            reasons.append(f"{precision} was asked for, and only {100 * share:.0f} % of the MACs run in low precision")
+        elif precision != "fp32" and share < LEAST_LOW_PRECISION_SHARE:
+            reasons.append(f"{precision} was asked for, and only {100 * share:.0f} % of the {of} run in low precision")
         zeroed = round(100 * self.zeroed_weight_share)
         if zeroed and not self.sparse_kernels:  # what is less than that is what training happened to leave
             reasons.append(f"{zeroed} % of the weights are zero, and no kernel skips them")

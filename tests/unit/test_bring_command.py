@@ -1,7 +1,9 @@
 """Results that come from elsewhere: what is copied, and what is refused before anything is."""
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,16 @@ def test_links_are_refused(repositories: tuple[Path, Path], tmp_path: Path, name
     path.rename(tmp_path / "moved")
     path.symlink_to(tmp_path / "moved")
     with pytest.raises(UserError, match="it is a link"):
+        run(here, elsewhere, replace=False)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_folder_or_a_pipe_in_the_place_of_a_record_is_refused(
+    repositories: tuple[Path, Path], make: Callable[[Path], None]
+) -> None:
+    here, elsewhere = repositories
+    make(elsewhere / "results/machines" / SET / "plans/optimization-other.json")
+    with pytest.raises(UserError, match=r"optimization-other\.json: it is no file"):
         run(here, elsewhere, replace=False)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 from inferlab.records import ArtifactRecord, Precision
 from inferlab.targets.base import TARGETS, Availability, Built, Target
 from inferlab.targets.instructions import NO_FP16
-from inferlab.targets.operators import OperatorEvidence, compute_operators
 from inferlab.targets.source import Source
 
 if TYPE_CHECKING:
@@ -67,14 +66,14 @@ class CpuEager(Target):
         import torch
 
         from inferlab.models.structure import save_module
+        from inferlab.targets.eager_operators import operator_evidence
 
-        low = precision == "bf16"
-        module = source.module.to(torch.bfloat16) if low else source.module
+        dtype = torch.bfloat16 if precision == "bf16" else None
+        module = source.module if dtype is None else source.module.to(dtype)
         save_module(module, out_dir)
-        operators = len(compute_operators(source.program))
-        evidence = OperatorEvidence(
-            operators=operators, low_precision_operators=operators if low else 0, low_precision_mac_share=float(low)
-        )
+        session = EagerSession(model, module, dtype, self.channels_last)
+        inputs = model.preprocess(model.example_samples(min(batch_sizes), seed=0))
+        evidence = operator_evidence(lambda: session.run(inputs))
         return Built(batch_sizes=tuple(batch_sizes), operators=evidence, versions=self.versions())
 
     def load(self, model: Model, artifact_dir: Path, record: ArtifactRecord, cores: tuple[int, ...]) -> EagerSession:

@@ -62,7 +62,16 @@ def made(**facts: object) -> Engagement:
         ({}, "fp32", ""),
         ({}, "int8-static", "int8-static was asked for, and no compute operator runs in low precision"),
         ({"low_precision_operators": 10, "low_precision_mac_share": 0.95}, "int8-static", ""),
-        ({"low_precision_operators": 10, "low_precision_mac_share": None}, "bf16", ""),
+        (
+            {"low_precision_operators": 8, "low_precision_operator_share": 0.8, "low_precision_mac_share": None},
+            "bf16",
+            "",
+        ),
+        (
+            {"low_precision_operators": 1, "low_precision_operator_share": 0.1, "low_precision_mac_share": None},
+            "int8-static",
+            "int8-static was asked for, and only 10 % of the operators run in low precision",
+        ),
         (
             {"low_precision_operators": 1, "low_precision_mac_share": 0.04},
             "bf16",
