@@ -65,7 +65,7 @@ def _other_version(path: Path) -> object:
     """The schema version of a record that another version of inferlab wrote; None where it is not that."""
     try:
         version = json.loads(path.read_text(encoding="utf-8"))["schema_version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return None if version == SCHEMA_VERSION else version
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from synthetic_results import Synthetic, write_results
 
@@ -113,6 +114,24 @@ def test_a_damaged_file_is_named_and_nothing_is_copied(repositories: tuple[Path,
     with pytest.raises(ArtifactError, match=Path(name).name.replace(".", r"\.")):
         run(here, elsewhere, replace=False)
     assert digests_of_folder(here) == before
+
+
+@pytest.mark.parametrize("column", ["throughput_per_s", "started_unix_s", "round"])
+def test_words_in_the_place_of_numbers_are_refused_before_analyze_meets_them(
+    repositories: tuple[Path, Path], column: str
+) -> None:
+    here, elsewhere = repositories
+    path = elsewhere / "results/machines" / SET / "measurements/optimization/minilm/blocks.parquet"
+    pd.read_parquet(path).assign(**{column: "fast"}).to_parquet(path)
+    with pytest.raises(ArtifactError, match=r"blocks\.parquet: a column holds what is no number \(.*fast"):
+        run(here, elsewhere, replace=False)
+
+
+def test_a_record_of_nothing_but_brackets_is_damaged(repositories: tuple[Path, Path]) -> None:
+    here, elsewhere = repositories
+    (elsewhere / "results/machines" / SET / "machine.json").write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match=r"machine\.json does not hold a MachineRecord"):
+        run(here, elsewhere, replace=False)
 
 
 @pytest.mark.parametrize(("old", "new"), [("machine-b", "..b"), ("environment-a", "a b"), ("full", "-full")])

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SET_KEYS = ("machine_id", "environment_id", "profile")
 """What tells result sets apart."""
 BLOCK_KEY = ["study", "configuration", "scenario", "round", "attempt"]
+NUMBERS = {name: dtype for name, dtype in BLOCK_COLUMNS.items() if dtype in ("float64", "int64")}
+"""Of the columns of blocks, those that hold numbers."""
 REQUESTS_READ = [*BLOCK_KEY, "machine_id", "warmup", "status", "scheduled_s", "done_s"]
 ACCOUNT = ("parse_s", "queue_s", "batch_s", "infer_s", "serialize_s")
 """The server's own account of a request."""
@@ -260,6 +262,10 @@ def _load_blocks(folder: Path, key: tuple[str, str, str]) -> "pd.DataFrame":
         names = (*SET_KEYS, "study", "model")
         for column, expected in zip(names, (*key, *place.parts[-2:]), strict=True):
             _check_column(path, frame, column, expected)
+        try:
+            frame = frame.astype(NUMBERS)
+        except (ValueError, TypeError) as error:
+            raise ArtifactError(f"{path}: a column holds what is no number ({error}); {AGAIN}") from error
         if (frame["outcome"] == "measured").any() and not requests.is_file():
             raise ArtifactError(f"{requests} is missing, although {path.name} beside it holds measured blocks; {AGAIN}")
         frames.append(frame)
