@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from inferlab.analyze.results import ResultSet, check_provenances, load_results
-from inferlab.errors import UserError
+from inferlab.errors import DataError, UserError
 from inferlab.files import digests_of_folder
 from inferlab.stages.collect import list_collected
+from inferlab.studies.base import scenarios_of
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 """What folders and files of results are called; nothing else becomes a path."""
@@ -113,6 +114,12 @@ def _read_all(results: ResultSet) -> None:
     _ = results.requests, results.stages, results.trials
     for model, optimization, target in results.quality:
         results.correct(model, optimization, target)
+    for plan in results.plans.values():
+        try:
+            scenarios_of(plan)
+        except (ValueError, KeyError) as error:
+            path = results.folder / "plans" / f"{plan.study}-{plan.model}.json"
+            raise DataError(f"{path}: a scenario is none that this inferlab knows: {error}") from error
 
 
 def _copy(source: Path, destination: Path, files: list[str]) -> None:

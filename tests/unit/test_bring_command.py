@@ -127,6 +127,18 @@ def test_words_in_the_place_of_numbers_are_refused_before_analyze_meets_them(
         run(here, elsewhere, replace=False)
 
 
+@pytest.mark.parametrize("row", [{"kind": "closed", "callers": -5}, {"kind": "none"}, {}])
+def test_a_scenario_that_analyze_could_not_read_is_refused(
+    repositories: tuple[Path, Path], row: dict[str, object]
+) -> None:
+    here, elsewhere = repositories
+    path = elsewhere / "results/machines" / SET / "plans/optimization-minilm.json"
+    plan = json.loads(path.read_text()) | {"scenarios": [{"name": "one-caller", "row": row}]}
+    path.write_text(json.dumps(plan))
+    with pytest.raises(DataError, match=r"optimization-minilm\.json: a scenario is none that this inferlab knows"):
+        run(here, elsewhere, replace=False)
+
+
 def test_a_record_of_nothing_but_brackets_is_damaged(repositories: tuple[Path, Path]) -> None:
     here, elsewhere = repositories
     (elsewhere / "results/machines" / SET / "machine.json").write_text("[" * 100_000)
