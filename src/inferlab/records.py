@@ -175,6 +175,8 @@ class Engagement(Frozen):
             reasons.append(f"{precision} was asked for, and no compute operator runs in low precision")
         elif precision != "fp32" and share < LEAST_LOW_PRECISION_SHARE:
             reasons.append(f"{precision} was asked for, and only {100 * share:.0f} % of the {of} run in low precision")
+        elif precision == "fp32" and low > 0:
+            reasons.append(f"fp32 was asked for, and {low} of {self.operators} compute operators run in low precision")
         zeroed = round(100 * self.zeroed_weight_share)
         if zeroed and not self.sparse_kernels:  # what is less than that is what training happened to leave
             reasons.append(f"{zeroed} % of the weights are zero, and no kernel skips them")

@@ -58,6 +58,7 @@ PACKAGE_HINT = "make setup ENVIRONMENT=neuron, and activate .venv-neuron (docs/i
 FIRST_CORE = 0
 ANALYSIS_FILE = "analysis.json"
 
+BY_FLAG = "what is in low precision is what the flags ask for: the compiler does not report what it did"
 FP8_RATE = "a NeuronCore-v2 multiplies fp8 at the rate of bf16: fewer bytes, and no more products a second"
 
 NO_INT8 = "no int8 through torch_neuronx.trace: its operators have none, and integer products are computed in fp32"
@@ -200,7 +201,8 @@ def evidence(
 ) -> OperatorEvidence:
     """What is known of the artifact's operators. Auto-cast applies to all that multiply and accumulate."""
     low = precision in CAST_TYPES
-    notes = [f"neuronx-cc {' '.join(arguments)}", analysis.note, *([FP8_RATE] if precision == "fp8" else [])]
+    notes = [f"neuronx-cc {' '.join(arguments)}", analysis.note, *([BY_FLAG] if low else [])]
+    notes += [FP8_RATE] if precision == "fp8" else []
     if kept := [str(size) for size, each in traces.items() if each.kept]:
         notes.append(f"batch {', '.join(kept)} compiled before and taken from {STORE}")
     return OperatorEvidence(

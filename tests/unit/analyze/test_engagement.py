@@ -60,6 +60,11 @@ def made(**facts: object) -> Engagement:
     ("facts", "precision", "missed"),
     [
         ({}, "fp32", ""),
+        (
+            {"low_precision_operators": 3},
+            "fp32",
+            "fp32 was asked for, and 3 of 10 compute operators run in low precision",
+        ),
         ({}, "int8-static", "int8-static was asked for, and no compute operator runs in low precision"),
         ({"low_precision_operators": 10, "low_precision_mac_share": 0.95}, "int8-static", ""),
         (

@@ -74,6 +74,7 @@ def test_every_flag_of_the_compiler_is_explicit(neuron_device: Path, compile_tin
     assert record.engagement is not None
     assert record.engagement.low_precision_operator_share == 1.0
     assert "--auto-cast matmult --auto-cast-type bf16" in record.engagement.note
+    assert "what the flags ask for" in record.engagement.note
 
 
 def test_fp8_is_a_cast_of_the_compiler_and_no_faster(neuron_device: Path, compile_tiny: Compile) -> None:
