@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
-from inferlab.targets.operators import OperatorEvidence
+from inferlab.targets.operators import OperatorEvidence, attention_macs
 
 ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"
 """The CPU's fused attention, which torch's counter of operations does not know."""
@@ -37,7 +36,7 @@ def operator_evidence(call: Callable[[], object]) -> OperatorEvidence:
                 return func(*args, **kwargs) if parts is NotImplemented else parts
             result = func(*args, **kwargs)
             if packet.__name__ == ATTENTION:
-                macs.append(_attention_macs(*args[:3]))
+                macs.append(attention_macs(*(each.shape for each in args[:3])))
             else:
                 macs.append(flop_registry[packet](*args, **kwargs, out_val=result) // OPERATIONS_PER_MAC)
             if all(_precision(value) in LOW_PRECISIONS for value in args if hasattr(value, "dtype")):
@@ -48,11 +47,6 @@ def operator_evidence(call: Callable[[], object]) -> OperatorEvidence:
         call()
     share = sum(low_macs) / sum(macs) if sum(macs) else None
     return OperatorEvidence(operators=len(macs), low_precision_operators=len(low_macs), low_precision_mac_share=share)
-
-
-def _attention_macs(query: Any, key: Any, value: Any) -> int:
-    """Scores [..., queries, keys] over the key size, then values [..., queries, value size] over the keys."""
-    return int(prod(query.shape[:-1]) * key.shape[-2] * (key.shape[-1] + value.shape[-1]))
 
 
 def _precision(tensor: Any) -> str:

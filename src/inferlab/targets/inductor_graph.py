@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from inferlab.targets.operators import OperatorEvidence
+from inferlab.targets.operators import OperatorEvidence, attention_macs
 
 CONVOLUTIONS = {
     "aten.convolution": (0, 1),
@@ -72,7 +72,7 @@ def _macs(node: Any, name: str) -> int | None:
         query, key, value = (_shape(argument) for argument in node.args[:3])
         if query is None or key is None or value is None:
             return None
-        return prod(query[:-1]) * key[-2] * (key[-1] + value[-1])
+        return attention_macs(query, key, value)
     result = _shape(node)
     if result is None or name in UNCOUNTED:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from inferlab.targets.operators import OperatorEvidence
+from inferlab.targets.operators import OperatorEvidence, attention_macs
 
 COMPUTE_LAYERS = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention"})
 """Layer types of the runtime graph that multiply and accumulate."""
@@ -61,14 +61,8 @@ def _macs(node: Any, layer: str, fused: list[Any]) -> int | None:
         pixels = _output(node) if layer == "Convolution" else _input(node, 0)
         return prod(pixels) * prod(weights) // pixels[1]
     if fused and all(operator.get_type_name() == "ScaledDotProductAttention" for operator in fused):
-        return sum(_attention_macs(operator) for operator in fused)
+        return sum(attention_macs(*(_input(operator, index) for index in range(3))) for operator in fused)
     return None
-
-
-def _attention_macs(operator: Any) -> int:
-    """Scores [..., queries, keys] over the key size, then values [..., queries, value size] over the keys."""
-    query, key, value = (_input(operator, index) for index in range(3))
-    return prod(query[:-1]) * key[-2] * (key[-1] + value[-1])
 
 
 def _has_float_input(node: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 from inferlab.records import Engagement, OptimizationRecord
@@ -53,6 +54,11 @@ def compute_operators(program: ExportedProgram) -> list[str]:
     called = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
     names = [target.split(".")[1] for target in called if target.startswith("aten.")]
     return [name for name in names if name in ATEN_COMPUTE]
+
+
+def attention_macs(query: Sequence[int], key: Sequence[int], value: Sequence[int]) -> int:
+    """MACs by three shapes: scores [..., queries, keys] over the key size, then values over the keys."""
+    return prod(query[:-1]) * key[-2] * (key[-1] + value[-1])
 
 
 def has_attention(operators: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from inferlab.targets.batching import compiled_size
+from inferlab.targets.batching import compiled_size, fill
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,10 +57,7 @@ class StaticSession:
         batch = len(inputs[self._inputs[0]])
         slot = self._slots[compiled_size(list(self._slots), batch)]
         for name, host in slot.host_inputs.items():
-            memory = host.numpy()
-            memory[:batch] = inputs[name]
-            # The last item again and again, since numbers out of range may run slowly.
-            memory[batch:] = inputs[name][-1:]
+            fill(host.numpy(), inputs[name])
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             for host, tensor in zip(slot.host_inputs.values(), slot.inputs, strict=True):
                 tensor.copy_(host, non_blocking=True)
